@@ -1,0 +1,63 @@
+"""The errors a user may meet: each names the culprit, the place and the remedy.
+
+``exit_code`` is what a command ends with: 2 for a wrong usage or config, 1 for something wrong in the data.
+"""
+
+from collections.abc import Iterable
+
+
+class ForetrainError(Exception):
+    """Base of all errors raised on purpose; its text is for the user and needs no traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(ForetrainError):
+    """A key of the config is unknown, has a wrong type or an impossible value.
+
+    Args:
+        key: Full dotted path of the key, e.g. ``data.population``.
+        problem: What is wrong with it.
+        value: The offending value, left out where there is none (a missing key).
+        allowed: What is allowed there: a description or the list of choices.
+    """
+
+    exit_code = 2
+    _NO_VALUE = object()
+
+    def __init__(
+        self, key: str, problem: str, value: object = _NO_VALUE, allowed: str | Iterable[str] | None = None
+    ) -> None:
+        self.key = key
+        self.problem = problem
+        shown = "" if value is self._NO_VALUE else f" (value: {value!r})"
+        if allowed is not None and not isinstance(allowed, str):
+            allowed = ", ".join(sorted(allowed))
+        hint = f". Allowed: {allowed}" if allowed else ""
+        super().__init__(f"config key '{key}': {problem}{shown}{hint}")
+
+
+class DataError(ForetrainError):
+    """A file or an array is not what it should be.
+
+    Args:
+        source: The file (or the name of the array) that is at fault.
+        problem: What is wrong, with the row, record or offset where it is.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(self, source: object, problem: str, remedy: str) -> None:
+        self.source = str(source)
+        super().__init__(f"{self.source}: {problem}. {remedy}")
+
+
+class CheckpointError(DataError):
+    """A checkpoint cannot be read: damaged, of another schema version or of another class."""
+
+
+class ItemsFailedError(ForetrainError):
+    """Some of many independent jobs failed; the others are finished and kept."""
+
+
+class ForetrainWarning(UserWarning):
+    """Something the user should know that does not stop the work."""

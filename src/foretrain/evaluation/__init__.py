@@ -1,0 +1,1 @@
+"""Judging: studies of the source works, tables, figures, the report."""

@@ -1,0 +1,1 @@
+"""The ground floor: config validation, run folder, seeding, checkpoints, parallel map."""

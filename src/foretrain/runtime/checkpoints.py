@@ -1,0 +1,105 @@
+"""Checkpoints of tensors and primitives, rebuilt by our own names."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import LightningModule
+
+from foretrain import __version__
+from foretrain.errors import CheckpointError
+from foretrain.runtime.files import atomic_path
+
+SCHEMA_VERSION = 1
+_KEYS = {"schema_version", "foretrain_version", "class", "hyperparameters", "state_dict"}
+Module = TypeVar("Module", bound=LightningModule)
+
+
+def save_checkpoint(path: str | Path, module: LightningModule) -> None:
+    """Writes a module's class path, hyperparameters (``save_hyperparameters``) and tensors atomically.
+
+    Args:
+        path: The file to write.
+        module: A LightningModule of this package whose hyperparameters are plain Python values.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "foretrain_version": __version__,
+        "class": f"{type(module).__module__}.{type(module).__qualname__}",
+        "hyperparameters": dict(module.hparams),
+        "state_dict": {name: value.detach().cpu() for name, value in module.state_dict().items()},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: str | Path, expected: type[Module]) -> Module:
+    """Rebuilds the module that :func:`save_checkpoint` wrote, on the CPU and in evaluation mode.
+
+    Only a subclass of ``expected`` that lives inside this package is ever built; nothing else in the file is run.
+
+    Args:
+        path: The checkpoint file.
+        expected: The class (or a base class) the caller can use.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another schema version or holds another class.
+    """
+    content = _read(Path(path))
+    module_class = _find_class(path, content["class"], expected)
+    try:
+        module = module_class(**content["hyperparameters"])
+        module.load_state_dict(content["state_dict"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            path, f"its content does not fit {content['class']} ({error})", "Train it again with this version"
+        ) from error
+    return module.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(
+            path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
+        raise CheckpointError(
+            path, f"not a readable checkpoint ({error})", "Restore it or train again"
+        ) from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise CheckpointError(path, "not a checkpoint of foretrain", "Give one that train.py wrote")
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise CheckpointError(
+            path,
+            f"schema version {content['schema_version']}, this version of foretrain reads {SCHEMA_VERSION}",
+            f"It was written by foretrain {content.get('foretrain_version', '(unknown)')}: install that, or train again",
+        )
+    if missing := _KEYS - content.keys():
+        raise CheckpointError(path, f"lacks {', '.join(sorted(missing))}", "Restore it or train again")
+    return content
+
+
+def _find_class(path: str | Path, name: str, expected: type[Module]) -> type[Module]:
+    package, _, class_name = str(name).rpartition(".")
+    if package.split(".")[0] != "foretrain":
+        raise CheckpointError(
+            path, f"names a class outside foretrain ({name})", "Do not use files you do not trust"
+        )
+    try:
+        found = getattr(importlib.import_module(package), class_name)
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            path, f"this version has no {name}", "Train it again with this version"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, expected)):
+        raise CheckpointError(
+            path, f"holds a {class_name}, not a {expected.__name__}", "Give another checkpoint"
+        )
+    return found

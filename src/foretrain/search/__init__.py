@@ -1,0 +1,1 @@
+"""What to train next: the searches, the selection agent, halving."""

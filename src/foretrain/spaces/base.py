@@ -1,0 +1,96 @@
+"""What every space of architectures gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Generic, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Architectures:
+    """A batch of n architectures as small integer tensors, never as objects.
+
+    A space subclasses this with its tensors as fields; in every field the first dimension is n.
+    """
+
+    def __post_init__(self) -> None:
+        lengths = {len(tensor) for tensor in self.tensors()}
+        if len(lengths) > 1:
+            raise ValueError(f"{type(self).__name__}: fields of different lengths {sorted(lengths)}")
+
+    def tensors(self) -> list[Tensor]:
+        """The fields, in order."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def __len__(self) -> int:
+        return len(self.tensors()[0])
+
+    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Self:
+        """Selects architectures; an integer gives a batch of one."""
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"architecture {index} of {len(self)}")
+            index = slice(index, index + 1 or None)
+        if not isinstance(index, slice):
+            index = torch.as_tensor(index, device=self.tensors()[0].device)
+        return type(self)(*(tensor[index] for tensor in self.tensors()))
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves all fields to a device."""
+        return type(self)(*(tensor.to(device) for tensor in self.tensors()))
+
+    @classmethod
+    def cat(cls, batches: Sequence[Self]) -> Self:
+        """Joins batches of the same space."""
+        return cls(
+            *(torch.cat(column) for column in zip(*(batch.tensors() for batch in batches), strict=True))
+        )
+
+
+A = TypeVar("A", bound=Architectures)
+
+
+class SearchSpace(ABC, Generic[A]):
+    """A space of architectures; all batch methods are vectorised over n.
+
+    Random numbers come from the given CPU generator only.
+    """
+
+    name: str
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> A:
+        """Draws n valid architectures."""
+
+    @abstractmethod
+    def mutate(self, archs: A, generator: torch.Generator, rate: float) -> A:
+        """Redraws every element (edge, operation) with probability ``rate``; the results are valid."""
+
+    @abstractmethod
+    def crossover(self, first: A, second: A, generator: torch.Generator) -> A:
+        """Takes every element from one of the two parents; the results are valid."""
+
+    @abstractmethod
+    def parse(self, strings: Sequence[str]) -> A:
+        """Reads the published string form.
+
+        Raises:
+            DataError: A string is malformed or describes no valid architecture; names its position.
+        """
+
+    @abstractmethod
+    def format(self, archs: A) -> list[str]:
+        """Writes the published string form: ``parse(format(a))`` equals ``a``."""
+
+    @abstractmethod
+    def canonical(self, archs: A) -> list[str]:
+        """Keys that are equal for equal networks."""
+
+    @abstractmethod
+    def build(self, arch: A, in_channels: int, num_classes: int) -> nn.Module:
+        """Builds one architecture (a batch of one) as a classifier of images ``[b, in_channels, h, w]``."""

@@ -1,0 +1,1 @@
+"""How a candidate network is really trained: image data on the device, the classifier, populations."""
