@@ -64,15 +64,11 @@ def load_checkpoint(path: str | Path, expected: type[Module]) -> Module:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise CheckpointError(
-            path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder"
-        )
+        raise CheckpointError(path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
-        raise CheckpointError(
-            path, f"not a readable checkpoint ({error})", "Restore it or train again"
-        ) from error
+        raise CheckpointError(path, f"not a readable checkpoint ({error})", "Restore it or train again") from error
     if not isinstance(content, dict) or "schema_version" not in content:
         raise CheckpointError(path, "not a checkpoint of foretrain", "Give one that train.py wrote")
     if content["schema_version"] != SCHEMA_VERSION:
@@ -89,17 +85,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _find_class(path: str | Path, name: str, expected: type[Module]) -> type[Module]:
     package, _, class_name = str(name).rpartition(".")
     if package.split(".")[0] != "foretrain":
-        raise CheckpointError(
-            path, f"names a class outside foretrain ({name})", "Do not use files you do not trust"
-        )
+        raise CheckpointError(path, f"names a class outside foretrain ({name})", "Do not use files you do not trust")
     try:
         found = getattr(importlib.import_module(package), class_name)
     except (ImportError, AttributeError) as error:
-        raise CheckpointError(
-            path, f"this version has no {name}", "Train it again with this version"
-        ) from error
+        raise CheckpointError(path, f"this version has no {name}", "Train it again with this version") from error
     if not (isinstance(found, type) and issubclass(found, expected)):
-        raise CheckpointError(
-            path, f"holds a {class_name}, not a {expected.__name__}", "Give another checkpoint"
-        )
+        raise CheckpointError(path, f"holds a {class_name}, not a {expected.__name__}", "Give another checkpoint")
     return found

@@ -69,10 +69,7 @@ class ParallelMap:
 
     def _run(self, function: Callable[[Item], Record], items: Mapping[str, Item], folder: Path) -> Any:  # noqa: ANN401 - joblib's generator is untyped
         """Yields (key, failure or None) as the items finish."""
-        jobs = (
-            joblib.delayed(_run_item)(function, key, item, folder, self.threads)
-            for key, item in items.items()
-        )
+        jobs = (joblib.delayed(_run_item)(function, key, item, folder, self.threads) for key, item in items.items())
         backend = "sequential" if self.workers == 1 else "loky"
         with joblib.parallel_config(backend=backend, n_jobs=self.workers):
             yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(jobs)

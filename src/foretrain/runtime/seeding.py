@@ -48,15 +48,11 @@ class RandomState(Callback):
     is kept as tensors and plain numbers, which ``weights_only=True`` loads.
     """
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the states under the key ``random_state``."""
         checkpoint["random_state"] = random_state()
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the states; they are set when training begins, since building the loop draws numbers."""
         self._state = checkpoint.get("random_state")
 

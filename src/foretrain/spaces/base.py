@@ -47,9 +47,7 @@ class Architectures:
     @classmethod
     def cat(cls, batches: Sequence[Self]) -> Self:
         """Joins batches of the same space."""
-        return cls(
-            *(torch.cat(column) for column in zip(*(batch.tensors() for batch in batches), strict=True))
-        )
+        return cls(*(torch.cat(column) for column in zip(*(batch.tensors() for batch in batches), strict=True)))
 
 
 A = TypeVar("A", bound=Architectures)
