@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             path,
             f"schema version {content['schema_version']}, this version of foretrain reads {SCHEMA_VERSION}",
-            f"It was written by foretrain {content.get('foretrain_version', '(unknown)')}: install that, or train again",
+            f"Written by foretrain {content.get('foretrain_version', '(unknown)')}: install that, or train again",
         )
     if missing := _KEYS - content.keys():
         raise CheckpointError(path, f"lacks {', '.join(sorted(missing))}", "Restore it or train again")

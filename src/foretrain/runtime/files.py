@@ -49,7 +49,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Writes ``value`` to ``path`` atomically as JSON with sorted keys; NaN and infinities are kept (as Python's JSON)."""
+    """Writes ``value`` to ``path`` atomically as JSON with sorted keys; NaN and infinities stay as they are."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 

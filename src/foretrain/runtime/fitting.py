@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger
 
 from foretrain.runtime.seeding import RandomState, seed_everything
 
@@ -26,14 +26,12 @@ def fit(
     max_epochs: int,
     patience: int,
     seed: int,
-    callbacks: Mapping[str, Callback] | None = None,
-    loggers: Sequence[Logger] = (),
 ) -> Module:
     """Trains ``module`` until its validation loss stops falling and loads the best weights into it.
 
-    The module must log ``val/loss``. The folder receives ``last.ckpt`` every epoch and ``best.ckpt`` at every
-    improvement; a call with a folder that has a ``last.ckpt`` goes on from there and ends as if it had never been
-    interrupted, random states included.
+    The module must log ``val/loss``. The folder receives ``last.ckpt`` every epoch, ``best.ckpt`` at every
+    improvement and the losses as ``log_*/metrics.csv``; a call with a folder that has a ``last.ckpt`` goes on from
+    there and ends as if it had never been interrupted, random states included.
 
     Args:
         module: What is trained, in place.
@@ -43,8 +41,6 @@ def fit(
         max_epochs: At most so many epochs; the trainer's own ``max_epochs``, where set, lowers it.
         patience: Epochs without improvement before training stops.
         seed: Seeds the global generators (initial weights are drawn by the caller before).
-        callbacks: Further callbacks by name.
-        loggers: Lightning loggers.
 
     Returns:
         The same module, in evaluation mode with the best weights.
@@ -55,8 +51,8 @@ def fit(
     limit = _limit(trainer, max_epochs)
     runner = trainer(
         max_epochs=limit,
-        callbacks=[best, stopping, RandomState(), *(callbacks or {}).values()],
-        logger=list(loggers) or False,
+        callbacks=[best, stopping, RandomState()],
+        logger=CSVLogger(folder, name="", version=_next_version(folder)),
         default_root_dir=folder,
     )
     seed_everything(seed)
@@ -69,5 +65,10 @@ def fit(
 
 def _limit(trainer: Callable[..., Trainer], max_epochs: int) -> int:
     """The lower of the stage's own limit and ``trainer.max_epochs``."""
-    chosen = getattr(trainer, "keywords", {}).get("max_epochs")
+    chosen = getattr(trainer, "max_epochs", None)
     return max_epochs if chosen is None else min(max_epochs, int(chosen))
+
+
+def _next_version(folder: Path) -> str:
+    """A log folder of its own for every start, since a CSV logger deletes what it finds."""
+    return f"log_{len(list(folder.glob('log_*')))}"

@@ -1,0 +1,58 @@
+"""The way from the command line to a function of the config, with exit codes that mean something."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from foretrain.errors import ForetrainError
+
+USAGE_ERROR = 2
+
+
+def launch(task: str, config_folder: str | Path, config_name: str) -> None:
+    """Composes the config from the command line and calls ``task`` with it.
+
+    Ends the process with 2 for a wrong usage or config and 1 for bad data, with one clear message and no traceback;
+    an unexpected exception keeps its traceback.
+
+    Args:
+        task: Import path ``module:function`` of what to do with the composed config; imported only then, so that
+            ``--help`` is quick.
+        config_folder: The ``conf`` folder.
+        config_name: The primary config in it, without its ending.
+    """
+
+    def job(config: DictConfig) -> None:
+        module, _, function = task.partition(":")
+        getattr(importlib.import_module(module), function)(config)
+
+    # Hydra swallows exceptions and ends with 1 for all of them, unless it is told not to.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    main = hydra.main(version_base="1.3", config_path=str(Path(config_folder).resolve()), config_name=config_name)(job)
+    try:
+        main()
+    except ForetrainError as error:
+        _fail(str(error), error.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_hydra_message(error), USAGE_ERROR)
+
+
+def _hydra_message(error: BaseException) -> str:
+    """Hydra's message with the cause that it chains behind it."""
+    cause = error.__cause__
+    return str(error) if cause is None or str(cause) in str(error) else f"{error}\n{cause}"
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""Where a run is tracked: files always, Weights & Biases on request."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import wandb
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from foretrain.runtime.files import read_json
+from foretrain.runtime.folder import RunFolder
+
+
+def csv_logger(folder: str) -> CSVLogger:
+    """Returns the logger that writes ``<folder>/logs/metrics.csv``."""
+    return CSVLogger(folder, name="", version="logs")
+
+
+def wandb_logger(
+    folder: str,
+    project: str = "foretrain",
+    name: str | None = None,
+    group: str | None = None,
+    entity: str | None = None,
+    tags: list[str] | None = None,
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+) -> WandbLogger:
+    """Returns a Weights & Biases logger.
+
+    Args:
+        folder: The run folder; W&B's files go to ``<folder>/wandb``.
+        project: W&B project.
+        name: Name of the run; None lets W&B choose.
+        group: Group of related runs.
+        entity: User or team.
+        tags: Tags of the run.
+        mode: ``auto`` obeys the variable WANDB_MODE, else is online for a user who is logged in and offline otherwise.
+    """
+    chosen = _automatic_mode() if mode == "auto" else mode
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return WandbLogger(save_dir=folder, project=project, name=name, group=group, entity=entity, tags=tags, mode=chosen)
+
+
+def track(logger: Logger, folder: RunFolder, config: dict[str, object]) -> None:
+    """Sends a finished run to a logger: config, metrics, training histories, figures and the report."""
+    logger.log_hyperparams(config)
+    for step, row in enumerate(_histories(folder.path)):
+        logger.log_metrics(row, step=step)
+    logger.log_metrics(folder.read_metrics())
+    if isinstance(logger, WandbLogger):
+        _upload(logger, folder)
+    logger.save()
+
+
+def _upload(logger: WandbLogger, folder: RunFolder) -> None:
+    """Puts the figures and the files of the run where W&B shows them."""
+    run = logger.experiment
+    run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.figures.glob("*.png"))})
+    artifact = wandb.Artifact(f"report-{run.id}", type="report")
+    for name in ("report.md", "metrics.json", "predictions.parquet", "config.yaml", "provenance.json"):
+        if (folder.path / name).exists():
+            artifact.add_file(str(folder.path / name))
+    if folder.figures.is_dir():
+        artifact.add_dir(str(folder.figures), name="figures")
+    run.log_artifact(artifact)
+    run.summary.update(read_json(folder.path / "metrics.json"))
+
+
+def _histories(folder: Path) -> list[dict[str, float]]:
+    """The epochs of every fit of the run: one row an epoch, names prefixed by the fit's folder."""
+    rows: list[dict[str, float]] = []
+    for path in sorted(folder.glob("fits/**/metrics.csv")):
+        prefix = path.parent.parent.relative_to(folder / "fits").as_posix()
+        table = pd.read_csv(path).groupby("epoch").mean(numeric_only=True).drop(columns="step", errors="ignore")
+        rows.extend({f"{prefix}/{k}": float(v) for k, v in row.dropna().items()} for _, row in table.iterrows())
+    return rows
+
+
+def _automatic_mode() -> str:
+    """WANDB_MODE where it is set, else online when an API key is known (WANDB_API_KEY or ``wandb login``)."""
+    return os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")

@@ -1,0 +1,116 @@
+"""One run from its config to its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import wandb
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+from pydantic import Field
+
+from foretrain.errors import ConfigError
+from foretrain.runtime.config import TARGET, build, check, signature_of, to_plain
+from foretrain.runtime.folder import RunFolder
+from foretrain.runtime.loggers import track
+from foretrain.runtime.parallel import ParallelMap
+from foretrain.runtime.seeding import seed_everything
+from foretrain.runtime.study import Prediction, RunContext, Study, TrainerFactory
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The keys that every experiment has; all others belong to the study.
+
+    Attributes:
+        name: The experiment's name.
+        seed: Seed of everything random.
+        run_dir: The run's folder.
+        parallel: The parallel map.
+        trainer: A partial of ``lightning.pytorch.Trainer``.
+        callbacks: Partials of Lightning callbacks by name.
+        logger: Loggers by name.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    run_dir: str
+    parallel: ParallelMap
+    trainer: Callable[..., Trainer]
+    callbacks: dict[str, Callable[..., Callback]]
+    logger: dict[str, Logger]
+
+
+def run(config: DictConfig) -> RunFolder:
+    """Checks the config, builds the study, runs it and tracks its results.
+
+    Args:
+        config: The composed config of ``train.py``.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ConfigError: The config is wrong; nothing was built or written then.
+    """
+    plain = to_plain(config)
+    if TARGET not in plain:
+        raise ConfigError("experiment", "none chosen", allowed="experiment=NAME, see python train.py --help")
+    frame_node, study_node = _split(plain)
+    check(study_node, Study)
+    check(frame_node, Frame)
+    _refuse_multirun_with_subprocesses(plain)
+    folder = RunFolder(plain["run_dir"])
+    folder.write_config(plain)
+    frame: Frame = build(frame_node)
+    study: Study = build(study_node)
+    try:
+        _run_study(study, frame, folder, plain)
+    finally:
+        wandb.finish()
+    return folder
+
+
+def predict(config: DictConfig) -> None:
+    """Checks the config of ``predict.py``, builds the prediction and runs it.
+
+    Raises:
+        ConfigError: The config is wrong; nothing was read or written then.
+    """
+    plain = to_plain(config)
+    check(plain, Prediction)
+    prediction: Prediction = build(plain)
+    prediction.run()
+
+
+def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, Any]) -> None:
+    start = time.perf_counter()
+    seed_everything(frame.seed)
+    limit = getattr(frame.trainer, "keywords", {}).get("max_epochs")
+    context = RunContext(folder, frame.seed, frame.parallel, TrainerFactory(frame.trainer, frame.callbacks, limit))
+    timings = study.run(context)
+    folder.write_timings({**timings, "total": time.perf_counter() - start})
+    for logger in frame.logger.values():
+        track(logger, folder, plain)
+
+
+def _split(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The frame's node and the study's node of one flat root."""
+    frame_keys = signature_of(Frame)
+    frame = {TARGET: f"{Frame.__module__}.{Frame.__qualname__}"}
+    frame |= {name: value for name, value in plain.items() if name in frame_keys}
+    return frame, {name: value for name, value in plain.items() if name not in frame_keys}
+
+
+def _refuse_multirun_with_subprocesses(plain: Mapping[str, Any]) -> None:
+    """Lightning's subprocess launcher repeats the command line, ``-m`` included: every rank would sweep again."""
+    multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    strategy = str(plain["trainer"].get("strategy", "auto"))
+    if multirun and strategy.startswith("ddp") and "spawn" not in strategy:
+        raise ConfigError("trainer.strategy", "subprocesses and -m do not go together", strategy, "ddp_spawn, or no -m")
