@@ -1,0 +1,44 @@
+"""Files are there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from foretrain.errors import DataError
+from foretrain.runtime.files import atomic_path, read_json, sha256, write_json
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "deep" / "result.json"
+    write_json(path, {"a": 1})
+
+    def interrupted():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert read_json(path) == {"a": 1}
+    assert [item.name for item in path.parent.iterdir()] == ["result.json"]
+
+
+def test_json_is_the_same_bytes_for_the_same_content(tmp_path):
+    write_json(tmp_path / "a", {"x": 1.5, "y": [1, 2]})
+    write_json(tmp_path / "b", {"y": [1, 2], "x": 1.5})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_bad_json_names_file_and_remedy(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_json(tmp_path / "missing.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(DataError, match=r"bad\.json: not a JSON file .* Delete it"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_sha256_is_the_standard_one(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc" * 1_000_000)
+    assert sha256(tmp_path / "f") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
