@@ -46,18 +46,21 @@ def fit(
         The same module, in evaluation mode with the best weights.
     """
     folder = Path(folder)
-    best = ModelCheckpoint(folder, filename="best", monitor=MONITOR, save_last=True, enable_version_counter=False)
+    best = ModelCheckpoint(folder, filename="best", monitor=MONITOR, enable_version_counter=False)
+    # Not save_last: that follows the improvements only. After best and stopping, so that it holds their states.
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     stopping = EarlyStopping(MONITOR, patience=patience, check_finite=True)
     limit = _limit(trainer, max_epochs)
     runner = trainer(
         max_epochs=limit,
-        callbacks=[best, stopping, RandomState()],
+        callbacks=[stopping, RandomState(), best, last],
         logger=CSVLogger(folder, name="", version=_next_version(folder)),
         default_root_dir=folder,
     )
     seed_everything(seed)
-    last = folder / "last.ckpt"
-    runner.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    interrupted = folder / "last.ckpt"
+    start = str(interrupted) if interrupted.exists() else None
+    runner.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     state = torch.load(folder / "best.ckpt", map_location=module.device, weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return module.eval()

@@ -53,11 +53,14 @@ class RandomState(Callback):
         checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keeps the states; they are set when training begins, since building the loop draws numbers."""
+        """Keeps the states until everything is built."""
         self._state = checkpoint.get("random_state")
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sets the states of the checkpoint that was resumed, if any."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sets the states of the checkpoint that was resumed, if any.
+
+        This is before the loop makes the first epoch's iterator, for which a ``DataLoader`` draws a number.
+        """
         state = getattr(self, "_state", None)
         if state is not None:
             set_random_state(state)
