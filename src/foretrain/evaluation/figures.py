@@ -1,0 +1,193 @@
+"""The figures of reports, drawn without any global state of matplotlib.
+
+Each takes plain tables or arrays and a path, which is written whole or not at all. Methods keep their colour and
+marker by their order in the table; the colours are Okabe and Ito's, which people with colour blindness can tell apart.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from numpy.typing import ArrayLike
+
+from foretrain.metrics.error import mae
+from foretrain.metrics.rank import spearman
+from foretrain.runtime.files import atomic_path
+from foretrain.search.pareto import pareto_front
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+_FONT_SIZE = 12
+_LETTERS_PER_INCH = 10
+_DPI = 150
+_SELECTION_ROWS = (
+    ("accuracy_difference", "points below the best network\n(lower is better)", False),
+    ("top3_precision", "share of the true top 3 kept\n(higher is better)", True),
+    ("top5_precision", "share of the true top 5 kept\n(higher is better)", True),
+)
+
+
+class Style(NamedTuple):
+    """How a method looks in every panel of a figure; the first method lies on top."""
+
+    colour: str
+    marker: str
+    zorder: int
+
+    def line(self) -> dict[str, Any]:
+        """Options of a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "zorder": self.zorder, "linewidth": 2, "markersize": 6}
+
+
+def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: int, about: str = "") -> None:
+    """Draws what each setting of each method chose over what it cost, with each method's Pareto front.
+
+    The figures 2, 3, 8 and 9 of the NAP2 paper in one: a column for each final size, a row for each metric.
+
+    Args:
+        table: One row for each setting: ``method``, ``final_size``, ``resources``, ``accuracy_difference`` (points),
+            ``top3_precision`` and ``top5_precision`` (0 to 1), as of :func:`foretrain.search.replay.judge_grid`.
+        path: The image file.
+        unit_steps: Mini-batch steps in one unit of resources.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    sizes = sorted(table["final_size"].unique())
+    figure = Figure(figsize=(2.0 + 4.0 * len(sizes), 10), layout="constrained")
+    axes = figure.subplots(len(_SELECTION_ROWS), len(sizes), sharex="col", sharey="row", squeeze=False)
+    for column, size in enumerate(sizes):
+        of_size = table[table["final_size"] == size]
+        for row, (metric, _, higher_is_better) in enumerate(_SELECTION_ROWS):
+            _draw_settings(axes[row, column], of_size, metric, higher_is_better, _styles(table["method"]))
+        axes[0, column].set_title(f"{size} networks kept", fontsize=_FONT_SIZE)
+        axes[-1, column].set_xlabel(f"resources used\n(units of {unit_steps} mini-batch steps)", fontsize=_FONT_SIZE)
+    for row, (metric, label, _) in enumerate(_SELECTION_ROWS):
+        axes[row, 0].set_ylabel(label, fontsize=_FONT_SIZE)
+        if metric != "accuracy_difference":
+            axes[row, 0].yaxis.set_major_formatter(PercentFormatter(1))
+    _finish(figure, path, "What is chosen over what it costs; lines: Pareto fronts", about)
+
+
+def forecast_scatter(truth: ArrayLike, forecasts: Mapping[str, ArrayLike], path: str | Path, about: str = "") -> None:
+    """Draws predicted against true final accuracy, a panel for each forecast, with the line of perfect ones.
+
+    Args:
+        truth: ``[n]``, final accuracies in percent.
+        forecasts: Panel title to ``[n]`` predicted accuracies in percent.
+        path: The image file.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    truth = np.asarray(truth, dtype=np.float64)
+    means = {name: np.asarray(mean, dtype=np.float64) for name, mean in forecasts.items()}
+    everything = np.concatenate([truth, *means.values()])
+    margin = 0.04 * np.ptp(everything) + 0.1
+    limits = (everything.min() - margin, everything.max() + margin)
+    figure = Figure(figsize=(0.6 + 4.2 * len(means), 6), layout="constrained")
+    panels = figure.subplots(1, len(means), squeeze=False)[0]
+    for axes, (name, mean) in zip(panels, means.items(), strict=True):
+        axes.plot(limits, limits, color="0.45", linestyle="--", linewidth=1.2, label="perfect prediction")
+        axes.scatter(truth, mean, s=30, color=_COLOURS[0], alpha=0.6, linewidths=0)
+        axes.set(xlim=limits, ylim=limits, box_aspect=1)
+        quality = f"MAE {mae(truth, mean):.2f} points, Spearman {spearman(truth, mean):.2f}"
+        axes.set_title(f"{name}\n{quality}", fontsize=_FONT_SIZE)
+        axes.set_xlabel("true final accuracy (%)", fontsize=_FONT_SIZE)
+        _tidy(axes)
+    panels[0].set_ylabel("predicted final accuracy (%)", fontsize=_FONT_SIZE)
+    _finish(figure, path, "Predicted against true final accuracy", about)
+
+
+def spearman_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: int, about: str = "") -> None:
+    """Draws how well each method ranks the networks by the snapshots it has seen.
+
+    Args:
+        table: One row for each point: ``method``, ``snapshots``, ``value`` (Spearman's correlation), ``lower`` and
+            ``upper`` (interval, NaN where there is none).
+        path: The image file.
+        every_n_steps: Mini-batch steps from one snapshot to the next.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    label = "Spearman's rank correlation\nwith the final accuracy (higher is better)"
+    _draw_lines(table, path, every_n_steps, label, "How well the final ranking is foreseen", about)
+
+
+def error_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: int, about: str = "") -> None:
+    """Draws how far each method's predictions are from the final accuracy by the snapshots it has seen (figure 6).
+
+    Args:
+        table: As for :func:`spearman_over_snapshots`; ``value`` is the mean absolute error in points.
+        path: The image file.
+        every_n_steps: Mini-batch steps from one snapshot to the next.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    label = "mean absolute error\nof the final accuracy (points, lower is better)"
+    _draw_lines(table, path, every_n_steps, label, "How well the final accuracy is foreseen", about)
+
+
+def _draw_settings(
+    axes: Axes, table: pd.DataFrame, metric: str, higher_is_better: bool, styles: Mapping[str, Style]
+) -> None:
+    """Draws all settings of each method, and as a line the best that it gives for each budget."""
+    for method, style in styles.items():
+        rows = table[table["method"] == method].sort_values("resources", kind="stable")
+        cost, value = rows["resources"].to_numpy(), rows[metric].to_numpy()
+        axes.scatter(cost, value, s=26, color=style.colour, marker=style.marker, alpha=0.3, linewidths=0)
+        front = pareto_front(cost, value, higher_is_better)
+        axes.step(
+            np.append(cost[front], table["resources"].max()),
+            np.append(value[front], value[front][-1:]),
+            where="post",
+            label=method,
+            markevery=slice(0, -1),
+            **style.line(),
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    _tidy(axes)
+
+
+def _draw_lines(table: pd.DataFrame, path: str | Path, every_n_steps: int, label: str, title: str, about: str) -> None:
+    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    axes = figure.subplots()
+    for method, style in _styles(table["method"]).items():
+        rows = table[table["method"] == method].sort_values("snapshots")
+        axes.fill_between(rows["snapshots"], rows["lower"], rows["upper"], color=style.colour, alpha=0.12, linewidth=0)
+        axes.plot(rows["snapshots"], rows["value"], label=method, **style.line())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(f"snapshots seen (one every {every_n_steps} mini-batch steps)", fontsize=_FONT_SIZE)
+    axes.set_ylabel(label, fontsize=_FONT_SIZE)
+    _tidy(axes)
+    _finish(figure, path, title, about)
+
+
+def _styles(methods: pd.Series) -> dict[str, Style]:
+    """The style of each method, in the order of its first row."""
+    return {
+        method: Style(_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], zorder=100 - index)
+        for index, method in enumerate(methods.unique())
+    }
+
+
+def _tidy(axes: Axes) -> None:
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=_FONT_SIZE - 1)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _finish(figure: Figure, path: str | Path, title: str, about: str) -> None:
+    """Adds the title and, below the panels, the legend; then writes the file."""
+    width = figure.get_figwidth()
+    lines = [title, *textwrap.wrap(about, int(width * _LETTERS_PER_INCH))]
+    figure.suptitle("\n".join(lines), fontsize=_FONT_SIZE + 1)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = int(width / (0.8 + max(map(len, labels)) / _LETTERS_PER_INCH))
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, columns), fontsize=_FONT_SIZE)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)

@@ -1,0 +1,149 @@
+"""Every network foreseen by a predictor that never saw it, and one predictor fitted on all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from foretrain.evaluation.nap2.folds import Fold
+from foretrain.evaluation.nap2.judging import FloatArray
+from foretrain.runtime.checkpoints import save_checkpoint
+from foretrain.runtime.parallel import Record
+from foretrain.runtime.seeding import derive_seed
+from foretrain.runtime.study import RunContext, TrainerFactory
+from foretrain.snapshots.batch import SnapshotBatch
+from foretrain.snapshots.module import SnapshotPredictor
+from foretrain.snapshots.storage import SnapshotFolder
+from foretrain.snapshots.training import AutoencoderSettings, PredictorSettings, fit_snapshot_predictor
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """All that a worker needs to fit one fold.
+
+    Attributes:
+        fold: The fold.
+        snapshots: The folder of the recorded population.
+        keys: The networks, in the order of the fold's positions.
+        truth: ``[n]``, their final accuracies in percent.
+        autoencoder: Settings of the autoencoders.
+        predictor: Settings of the LSTM.
+        trainer: Makes the Trainers.
+        fits: Where the stages are kept.
+        checkpoint: The file that the fitted predictor is written to.
+        seed: The fold's seed.
+    """
+
+    fold: Fold
+    snapshots: Path
+    keys: list[str]
+    truth: FloatArray
+    autoencoder: AutoencoderSettings
+    predictor: PredictorSettings
+    trainer: TrainerFactory
+    fits: Path
+    checkpoint: Path
+    seed: int
+
+
+def cross_validate(
+    context: RunContext,
+    recorded: SnapshotFolder,
+    index: pd.DataFrame,
+    folds: Sequence[Fold],
+    autoencoder: AutoencoderSettings,
+    predictor: PredictorSettings,
+) -> FloatArray:
+    """Fits a predictor for each fold and leaves them as ``checkpoints/<fold>.ckpt``.
+
+    The folds with a test set run through the parallel map; a predictor without one (``final``) is fitted in this
+    process, where the Trainer may use all devices.
+
+    Args:
+        context: The run.
+        recorded: The recorded population.
+        index: The index of its networks.
+        folds: The folds.
+        autoencoder: Settings of the autoencoders.
+        predictor: Settings of the LSTM.
+
+    Returns:
+        ``[n, t]``, the forecast of each network after each snapshot, in percent, from the fold that tests on it.
+    """
+    fits = context.folder.path / "fits"
+    jobs = {
+        fold.name: FoldJob(
+            fold=fold,
+            snapshots=recorded.path,
+            keys=index["key"].to_list(),
+            truth=index["test_accuracy"].to_numpy(dtype=np.float64),
+            autoencoder=autoencoder,
+            predictor=predictor,
+            trainer=context.trainer,
+            fits=fits / fold.name,
+            checkpoint=context.folder.checkpoints / f"{fold.name}.ckpt",
+            seed=derive_seed(context.seed, fold.name),
+        )
+        for fold in folds
+    }
+    tested = {name: job for name, job in jobs.items() if len(job.fold.test)}
+    records = context.parallel(fit_fold, tested, fits, "fitting folds")
+    for name in jobs.keys() - tested.keys():
+        fit_fold(jobs[name])
+    lengths = index["step"].map(len).to_numpy()
+    forecast = np.full((len(index), lengths.max()), np.nan)
+    for name, record in records.items():
+        forecast[jobs[name].fold.test] = np.array(record["forecast"], dtype=np.float64)
+    return forecast
+
+
+def fit_fold(job: FoldJob) -> Record:
+    """Fits one fold, saves its checkpoint and returns ``{"forecast": [tested networks][snapshots]}``."""
+    maps, rows, lengths = SnapshotFolder(job.snapshots).load_all(job.keys)
+    model = fit_snapshot_predictor(
+        maps,
+        rows,
+        lengths,
+        job.truth,
+        job.fold.train,
+        job.fold.validation,
+        autoencoder=job.autoencoder,
+        predictor=job.predictor,
+        trainer=job.trainer,
+        folder=job.fits,
+        seed=job.seed,
+    )
+    save_checkpoint(job.checkpoint, model)
+    test = job.fold.test
+    return {"forecast": foresee(model, maps[test], rows[test], lengths[test]).tolist()}
+
+
+def foresee(
+    model: SnapshotPredictor, maps: np.ndarray, rows: np.ndarray, lengths: np.ndarray, batch_size: int = 32
+) -> FloatArray:
+    """Returns the forecasts of n recorded networks after each snapshot, ``[n, t]`` in percent; NaN beyond a length.
+
+    Args:
+        model: A fitted predictor.
+        maps: ``float16[n, t, 2, l, 100, 12]``, as :meth:`SnapshotFolder.load_all` gives them.
+        rows: ``int64[n, l]``.
+        lengths: ``int64[n]``.
+        batch_size: Networks at once.
+    """
+    parts = [np.empty((0, maps.shape[1]))]
+    for start in range(0, len(maps), batch_size):
+        part = slice(start, start + batch_size)
+        batch = SnapshotBatch(
+            maps=torch.from_numpy(maps[part]),
+            rows=torch.from_numpy(rows[part]),
+            lengths=torch.from_numpy(lengths[part]),
+            target=torch.full((len(maps[part]),), torch.nan),
+            arch_id=torch.arange(start, start + len(maps[part])),
+        )
+        parts.append(model(batch).double().cpu().numpy())
+    return np.concatenate(parts)

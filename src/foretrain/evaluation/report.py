@@ -1,0 +1,44 @@
+"""Reports for people: Markdown with tables and figures, and a short table on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+
+def markdown_table(table: pd.DataFrame, digits: int = 3) -> str:
+    """Returns a Markdown table; floats with so many digits after the point, NaN as a dash."""
+    header = "| " + " | ".join(map(str, table.columns)) + " |"
+    rule = "|" + "|".join(" ---: " if kind != "object" else " --- " for kind in _kinds(table)) + "|"
+    rows = ["| " + " | ".join(_cell(value, digits) for value in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join([header, rule, *rows])
+
+
+def with_interval(value: float, lower: float, upper: float, digits: int = 3) -> str:
+    """Returns ``value [lower, upper]``, or the value alone where there is no interval."""
+    if pd.isna(lower) or pd.isna(upper):
+        return _cell(value, digits)
+    return f"{_cell(value, digits)} [{_cell(lower, digits)}, {_cell(upper, digits)}]"
+
+
+def print_table(table: pd.DataFrame, title: str, digits: int = 3) -> None:
+    """Prints a short table to standard output."""
+    shown = Table(title=title, title_justify="left")
+    for name, kind in zip(table.columns, _kinds(table), strict=True):
+        shown.add_column(str(name), justify="left" if kind == "object" else "right")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(_cell(value, digits) for value in row))
+    Console().print(shown)
+
+
+def _kinds(table: pd.DataFrame) -> Sequence[str]:
+    return ["number" if pd.api.types.is_numeric_dtype(dtype) else "object" for dtype in table.dtypes]
+
+
+def _cell(value: object, digits: int) -> str:
+    if isinstance(value, float):
+        return "-" if pd.isna(value) else f"{value:.{digits}f}"
+    return str(value)
