@@ -35,18 +35,6 @@ _SELECTION_ROWS = (
 )
 
 
-class Style(NamedTuple):
-    """How a method looks in every panel of a figure; the first method lies on top."""
-
-    colour: str
-    marker: str
-    zorder: int
-
-    def line(self) -> dict[str, Any]:
-        """Options of a line with markers."""
-        return {"color": self.colour, "marker": self.marker, "zorder": self.zorder, "linewidth": 2, "markersize": 6}
-
-
 def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: int, about: str = "") -> None:
     """Draws what each setting of each method chose over what it cost, with each method's Pareto front.
 
@@ -60,13 +48,13 @@ def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: 
         about: What the networks were, in a few words; stands below the title.
     """
     sizes = sorted(table["final_size"].unique())
-    figure = Figure(figsize=(2.0 + 4.0 * len(sizes), 10), layout="constrained")
+    figure = _figure(2.0 + 4.0 * len(sizes), 10)
     axes = figure.subplots(len(_SELECTION_ROWS), len(sizes), sharex="col", sharey="row", squeeze=False)
     for column, size in enumerate(sizes):
         of_size = table[table["final_size"] == size]
         for row, (metric, _, higher_is_better) in enumerate(_SELECTION_ROWS):
             _draw_settings(axes[row, column], of_size, metric, higher_is_better, _styles(table["method"]))
-        axes[0, column].set_title(f"{size} networks kept", fontsize=_FONT_SIZE)
+        axes[0, column].set_title(f"{size:g} networks kept", fontsize=_FONT_SIZE)
         axes[-1, column].set_xlabel(f"resources used\n(units of {unit_steps} mini-batch steps)", fontsize=_FONT_SIZE)
     for row, (metric, label, _) in enumerate(_SELECTION_ROWS):
         axes[row, 0].set_ylabel(label, fontsize=_FONT_SIZE)
@@ -89,12 +77,12 @@ def forecast_scatter(truth: ArrayLike, forecasts: Mapping[str, ArrayLike], path:
     everything = np.concatenate([truth, *means.values()])
     margin = 0.04 * np.ptp(everything) + 0.1
     limits = (everything.min() - margin, everything.max() + margin)
-    figure = Figure(figsize=(0.6 + 4.2 * len(means), 6), layout="constrained")
+    figure = _figure(0.6 + 4.2 * len(means), 5.6)
     panels = figure.subplots(1, len(means), squeeze=False)[0]
     for axes, (name, mean) in zip(panels, means.items(), strict=True):
         axes.plot(limits, limits, color="0.45", linestyle="--", linewidth=1.2, label="perfect prediction")
         axes.scatter(truth, mean, s=30, color=_COLOURS[0], alpha=0.6, linewidths=0)
-        axes.set(xlim=limits, ylim=limits, box_aspect=1)
+        axes.set(xlim=limits, ylim=limits)
         quality = f"MAE {mae(truth, mean):.2f} points, Spearman {spearman(truth, mean):.2f}"
         axes.set_title(f"{name}\n{quality}", fontsize=_FONT_SIZE)
         axes.set_xlabel("true final accuracy (%)", fontsize=_FONT_SIZE)
@@ -130,18 +118,24 @@ def error_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: i
     _draw_lines(table, path, every_n_steps, label, "How well the final accuracy is foreseen", about)
 
 
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, its size in inches."""
+    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
 def _draw_settings(
-    axes: Axes, table: pd.DataFrame, metric: str, higher_is_better: bool, styles: Mapping[str, Style]
+    axes: Axes, table: pd.DataFrame, metric: str, higher_is_better: bool, styles: Mapping[str, _Style]
 ) -> None:
     """Draws all settings of each method, and as a line the best that it gives for each budget."""
     for method, style in styles.items():
         rows = table[table["method"] == method].sort_values("resources", kind="stable")
         cost, value = rows["resources"].to_numpy(), rows[metric].to_numpy()
         axes.scatter(cost, value, s=26, color=style.colour, marker=style.marker, alpha=0.3, linewidths=0)
-        front = pareto_front(cost, value, higher_is_better)
+        front = np.flatnonzero(pareto_front(cost, value, higher_is_better))
+        last = front[-1:]
         axes.step(
-            np.append(cost[front], table["resources"].max()),
-            np.append(value[front], value[front][-1:]),
+            np.append(cost[front], np.full(len(last), table["resources"].max())),
+            value[np.append(front, last)],
             where="post",
             label=method,
             markevery=slice(0, -1),
@@ -153,7 +147,7 @@ def _draw_settings(
 
 
 def _draw_lines(table: pd.DataFrame, path: str | Path, every_n_steps: int, label: str, title: str, about: str) -> None:
-    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    figure = _figure(8, 5.6)
     axes = figure.subplots()
     for method, style in _styles(table["method"]).items():
         rows = table[table["method"] == method].sort_values("snapshots")
@@ -166,10 +160,22 @@ def _draw_lines(table: pd.DataFrame, path: str | Path, every_n_steps: int, label
     _finish(figure, path, title, about)
 
 
-def _styles(methods: pd.Series) -> dict[str, Style]:
+class _Style(NamedTuple):
+    """How a method looks in every panel of a figure; the first method lies on top."""
+
+    colour: str
+    marker: str
+    zorder: int
+
+    def line(self) -> dict[str, Any]:
+        """Options of a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "zorder": self.zorder, "linewidth": 2, "markersize": 6}
+
+
+def _styles(methods: pd.Series) -> dict[str, _Style]:
     """The style of each method, in the order of its first row."""
     return {
-        method: Style(_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], zorder=100 - index)
+        method: _Style(_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], zorder=100 - index)
         for index, method in enumerate(methods.unique())
     }
 
@@ -190,4 +196,4 @@ def _finish(figure: Figure, path: str | Path, title: str, about: str) -> None:
     columns = int(width / (0.8 + max(map(len, labels)) / _LETTERS_PER_INCH))
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, columns), fontsize=_FONT_SIZE)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+        figure.savefig(temporary)

@@ -135,6 +135,7 @@ def _check_target_type(target: Callable[..., Any], partial: bool, expected: Any,
     if not wanted:
         return
     made = target if inspect.isclass(target) else typing.get_type_hints(target).get("return")
+    made = typing.get_origin(made) or made
     if not (inspect.isclass(made) and issubclass(made, wanted)):
         names = [f"a subclass of {item.__module__}.{item.__qualname__}" for item in wanted]
         raise ConfigError(_join(key, TARGET), "builds something else than this place wants", path, names)

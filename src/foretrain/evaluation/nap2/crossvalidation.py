@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from foretrain.evaluation.nap2.folds import Fold
 from foretrain.evaluation.nap2.judging import FloatArray
@@ -16,8 +15,7 @@ from foretrain.runtime.checkpoints import save_checkpoint
 from foretrain.runtime.parallel import Record
 from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext, TrainerFactory
-from foretrain.snapshots.batch import SnapshotBatch
-from foretrain.snapshots.module import SnapshotPredictor
+from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.storage import SnapshotFolder
 from foretrain.snapshots.training import AutoencoderSettings, PredictorSettings, fit_snapshot_predictor
 
@@ -120,30 +118,4 @@ def fit_fold(job: FoldJob) -> Record:
     )
     save_checkpoint(job.checkpoint, model)
     test = job.fold.test
-    return {"forecast": foresee(model, maps[test], rows[test], lengths[test]).tolist()}
-
-
-def foresee(
-    model: SnapshotPredictor, maps: np.ndarray, rows: np.ndarray, lengths: np.ndarray, batch_size: int = 32
-) -> FloatArray:
-    """Returns the forecasts of n recorded networks after each snapshot, ``[n, t]`` in percent; NaN beyond a length.
-
-    Args:
-        model: A fitted predictor.
-        maps: ``float16[n, t, 2, l, 100, 12]``, as :meth:`SnapshotFolder.load_all` gives them.
-        rows: ``int64[n, l]``.
-        lengths: ``int64[n]``.
-        batch_size: Networks at once.
-    """
-    parts = [np.empty((0, maps.shape[1]))]
-    for start in range(0, len(maps), batch_size):
-        part = slice(start, start + batch_size)
-        batch = SnapshotBatch(
-            maps=torch.from_numpy(maps[part]),
-            rows=torch.from_numpy(rows[part]),
-            lengths=torch.from_numpy(lengths[part]),
-            target=torch.full((len(maps[part]),), torch.nan),
-            arch_id=torch.arange(start, start + len(maps[part])),
-        )
-        parts.append(model(batch).double().cpu().numpy())
-    return np.concatenate(parts)
+    return {"forecast": forecast_accuracy(model, maps[test], rows[test], lengths[test]).tolist()}

@@ -1,0 +1,149 @@
+"""Training of the autoencoders and of the LSTM under Lightning, and the whole predictor for use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from foretrain.snapshots.autoencoder import FeatureMapAutoencoder, FeatureMapEncoder
+from foretrain.snapshots.batch import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, valid_steps
+from foretrain.snapshots.normalizer import FeatureNormalizer
+from foretrain.snapshots.predictor import SequencePredictor
+
+_CHUNK = 128  # feature maps encoded at once: 40 MB as float32 at 65 layers
+
+
+class AutoencoderModule(LightningModule):
+    """Trains the autoencoder of one kind of feature maps; logs ``train/loss`` and ``val/loss``.
+
+    Args:
+        widths: Channels of the encoder's three layers.
+        learning_rate: Learning rate of Adam.
+        weight_decay: Weight decay of Adam.
+    """
+
+    def __init__(self, widths: Sequence[int], learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.normalizer = FeatureNormalizer()
+        self.autoencoder = FeatureMapAutoencoder(widths)
+
+    def training_step(self, batch: FeatureMapBatch, batch_idx: int) -> Tensor:
+        """Returns the loss of a batch."""
+        loss = self._loss(batch)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
+        return loss
+
+    def validation_step(self, batch: FeatureMapBatch, batch_idx: int) -> None:
+        """Logs the loss of a batch."""
+        self.log("val/loss", self._loss(batch), batch_size=batch.batch_size)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns Adam over all parameters."""
+        return _adam(self)
+
+    def _loss(self, batch: FeatureMapBatch) -> Tensor:
+        return self.autoencoder.loss(self.normalizer(batch.maps, batch.rows), batch.rows)
+
+
+class SequencePredictorModule(LightningModule):
+    """Trains the LSTM on encoded snapshots; logs ``train/loss`` and ``val/loss``.
+
+    Args:
+        inputs: Entries of a snapshot's code.
+        hidden: Width of the LSTM.
+        dropout: Dropout of the LSTM's output.
+        train_lengths: Longest of the short training sequences.
+        learning_rate: Learning rate of Adam.
+        weight_decay: Weight decay of Adam.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int = 128,
+        dropout: float = 0.0,
+        train_lengths: int = 10,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.predictor = SequencePredictor(inputs, hidden, dropout)
+
+    def training_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
+        """Returns the loss of a batch."""
+        loss = self._loss(batch)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
+        return loss
+
+    def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
+        """Logs the loss of a batch."""
+        self.log("val/loss", self._loss(batch), batch_size=batch.batch_size)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns Adam over all parameters."""
+        return _adam(self)
+
+    def _loss(self, batch: CodeBatch) -> Tensor:
+        return self.predictor.loss(batch.codes, batch.lengths, batch.target, self.hparams["train_lengths"])
+
+
+class SnapshotPredictor(LightningModule):
+    """Foresees final accuracies from snapshots: two normalizers, two encoders and the LSTM in one checkpoint.
+
+    It is put together from trained parts by :func:`foretrain.snapshots.training.fit_snapshot_predictor`.
+
+    Args:
+        widths: Channels of the encoders' three layers.
+        hidden: Width of the LSTM.
+    """
+
+    def __init__(self, widths: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.normalizers = nn.ModuleDict({kind: FeatureNormalizer() for kind in KINDS})
+        self.encoders = nn.ModuleDict({kind: FeatureMapEncoder(widths) for kind in KINDS})
+        self.predictor = SequencePredictor(len(KINDS) * widths[-1], hidden)
+
+    @torch.no_grad()
+    def forward(self, batch: SnapshotBatch) -> Tensor:
+        """Returns the foreseen final accuracy in percent after each snapshot, ``[b, t]``; NaN beyond a length."""
+        accuracy: Tensor = 100 * self.predictor(self.encode(batch))
+        missing = ~valid_steps(batch.lengths, batch.maps.shape[1]).to(self.device)
+        return accuracy.masked_fill(missing, torch.nan)
+
+    def predict_step(self, batch: SnapshotBatch, batch_idx: int) -> Tensor:
+        """Returns what :meth:`forward` gives."""
+        return self.forward(batch)
+
+    @torch.no_grad()
+    def encode(self, batch: SnapshotBatch) -> Tensor:
+        """Encodes the snapshots that exist, some at a time; the batch may lie on another device.
+
+        Returns:
+            ``float32[b, t, d]`` on this module's device, weights' codes first, zero beyond a network's length.
+        """
+        exists = valid_steps(batch.lengths, batch.maps.shape[1])
+        parts = zip(*(torch.split(index, _CHUNK) for index in exists.nonzero(as_tuple=True)), strict=True)
+        codes = torch.cat([self._encode(batch, network, step) for network, step in parts])
+        exists = exists.to(self.device)
+        return codes.new_zeros(*exists.shape, codes.shape[-1]).masked_scatter(exists[..., None], codes)
+
+    def _encode(self, batch: SnapshotBatch, network: Tensor, step: Tensor) -> Tensor:
+        """Encodes k snapshots, ``[k, d]``."""
+        rows = batch.rows[network].to(self.device)
+        codes = []
+        for kind, name in enumerate(KINDS):
+            maps = batch.maps[network, step, kind].to(self.device)
+            codes.append(self.encoders[name](self.normalizers[name](maps, rows), rows))
+        return torch.cat(codes, dim=-1)
+
+
+def _adam(module: LightningModule) -> torch.optim.Optimizer:
+    """Adam with the module's ``learning_rate`` and ``weight_decay``."""
+    options = module.hparams
+    return torch.optim.Adam(module.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"])
