@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from foretrain.runtime.files import atomic_path
 from foretrain.runtime.study import Prediction
 from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.module import SnapshotPredictor
-from foretrain.snapshots.storage import SnapshotFolder, read_snapshots
+from foretrain.snapshots.storage import read_snapshots
 
-WRITERS = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
+WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
 
 
 class PredictSnapshots(Prediction):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -19,7 +20,7 @@ def markdown_table(table: pd.DataFrame, digits: int = 3) -> str:
 
 def with_interval(value: float, lower: float, upper: float, digits: int = 3) -> str:
     """Returns ``value [lower, upper]``, or the value alone where there is no interval."""
-    if pd.isna(lower) or pd.isna(upper):
+    if math.isnan(lower) or math.isnan(upper):
         return _cell(value, digits)
     return f"{_cell(value, digits)} [{_cell(lower, digits)}, {_cell(upper, digits)}]"
 
@@ -40,5 +41,5 @@ def _kinds(table: pd.DataFrame) -> Sequence[str]:
 
 def _cell(value: object, digits: int) -> str:
     if isinstance(value, float):
-        return "-" if pd.isna(value) else f"{value:.{digits}f}"
+        return "-" if math.isnan(value) else f"{value:.{digits}f}"
     return str(value)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
+
+from foretrain.errors import ConfigError
+from foretrain.spaces.encodings.graph import GraphBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,42 @@ class SearchSpace(ABC, Generic[A]):
     """A space of architectures; all batch methods are vectorised over n.
 
     Random numbers come from the given CPU generator only.
+
+    Attributes:
+        name: The name in tables and messages.
+        encoders: How to turn architectures into numbers, by the name of the encoding; empty where there is no way.
     """
 
     name: str
+    encoders: ClassVar[Mapping[str, Callable[[Any], Tensor | GraphBatch]]] = {}
+
+    def enumerate(self) -> A:
+        """Returns all architectures of a finite space, in an order that never changes.
+
+        Raises:
+            ConfigError: The space is too large for that.
+        """
+        raise ConfigError("space", "cannot be enumerated", self.name, "a space of few architectures, or sample from it")
+
+    @overload
+    def encode(self, archs: A, kind: Literal["graph"]) -> GraphBatch: ...
+
+    @overload
+    def encode(self, archs: A, kind: str) -> Tensor | GraphBatch: ...
+
+    def encode(self, archs: A, kind: str) -> Tensor | GraphBatch:
+        """Turns architectures into numbers, all at once.
+
+        Args:
+            archs: n architectures.
+            kind: A key of ``encoders``: ``graph`` gives a ``GraphBatch``, all others a tensor ``[n, ...]``.
+
+        Raises:
+            ConfigError: The space has no such encoding.
+        """
+        if kind not in self.encoders:
+            raise ConfigError("encoding", f"unknown to the space {self.name}", kind, self.encoders or "none at all")
+        return self.encoders[kind](archs)
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> A:

@@ -43,7 +43,7 @@ class Evidence:
     @property
     def snapshots(self) -> int:
         """Number of snapshots t."""
-        return self.forecast.shape[1]
+        return int(self.forecast.shape[1])
 
     @property
     def curves(self) -> dict[str, FloatArray]:

@@ -17,8 +17,8 @@ _Ints = NDArray[np.int64]
 def enumerate_cells() -> Cells101:
     """Returns the 423,624 cells, ordered by number of vertices, edge bits and operations.
 
-    Of all numberings of a cell's vertices the one with the least (edge bits, operations) stands for it. The batch is made
-    once and shared: it must not be written to.
+    Of all numberings of a cell's vertices the one with the least (edge bits, operations) stands for it. The batch is
+    made once and shared: it must not be written to.
     """
     return Cells101.cat([_cells_of_size(size) for size in range(2, MAX_VERTICES + 1)])
 

@@ -25,6 +25,7 @@ from foretrain.spaces.nasbench101.cells import (
     prune_valid,
     rearrange,
 )
+from foretrain.spaces.nasbench101.encoders import ENCODERS, FEATURE_NAMES, VOCABULARY
 from foretrain.spaces.nasbench101.enumeration import enumerate_cells
 from foretrain.spaces.nasbench101.hashing import module_hashes
 from foretrain.spaces.nasbench101.network import PUBLISHED_MOMENTUM, NASBench101Network
@@ -48,6 +49,9 @@ class NASBench101(SearchSpace[Cells101]):
     """
 
     name = "nasbench101"
+    encoders = ENCODERS
+    vocabulary = VOCABULARY
+    feature_names = FEATURE_NAMES
 
     def __init__(
         self,
