@@ -69,7 +69,9 @@ def trainer_factory(kill: bool = False, **options) -> TrainerFactory:
 
 
 def run(folder: Path, kill: bool = False, patience: int = 20) -> Regression:
-    return fit(Regression(), Data(), trainer_factory(kill), folder, max_epochs=8, patience=patience, seed=3)
+    return fit(
+        Regression(), Data(), trainer_factory(kill), folder, max_epochs=8, patience=patience, seed=3, save_seconds=0
+    )
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

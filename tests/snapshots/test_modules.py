@@ -217,6 +217,15 @@ def test_predictions_do_not_depend_on_batch_padding_or_chunks(
         torch.testing.assert_close(fitted(trimmed)[0], together[position, :length])
 
 
+def test_codes_stand_side_by_side_each_from_its_own_encoder(fitted: SnapshotPredictor, batch: SnapshotBatch):
+    codes = fitted.encode(batch)
+    for position, kind in enumerate(("weights", "gradients")):
+        maps, rows = batch.maps[:, 0, position], batch.rows
+        expected = fitted.encoders[kind](fitted.normalizers[kind](maps, rows), rows)
+        torch.testing.assert_close(codes[:, 0, 8 * position : 8 * (position + 1)], expected)
+    assert not codes[torch.arange(STEPS) >= batch.lengths[:, None]].any()
+
+
 def test_the_trainer_predicts(fitted: SnapshotPredictor, batch: SnapshotBatch, tmp_path: Path):
     runner = TRAINER(callbacks=[], logger=False, default_root_dir=tmp_path)
     (accuracy,) = runner.predict(fitted, IndexLoader(batch, lambda: [torch.arange(batch.batch_size)]))

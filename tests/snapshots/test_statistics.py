@@ -69,6 +69,13 @@ def test_a_large_offset_does_not_spoil_the_centred_moments():
     np.testing.assert_allclose(column(values, "kurtosis"), stats.kurtosis(x, axis=1, fisher=False), rtol=1e-4)
 
 
+def test_a_row_that_varies_in_its_last_bits_only():
+    values = 1 + torch.randint(4, (20, 30), generator=torch.Generator().manual_seed(0)) * 2.0**-23
+    x = values.double().numpy()
+    np.testing.assert_allclose(column(values, "std"), x.std(1), rtol=1e-5)
+    np.testing.assert_allclose(column(values, "skewness"), stats.skew(x, axis=1), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("n", [1, 3, 16, 77])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3, 1e-30])
 def test_a_constant_row_has_no_spread_and_no_shape(value: float, n: int):

@@ -1,14 +1,14 @@
-"""Training of a learned part under Lightning's Trainer, resumable at any moment."""
+"""Training of a learned part under Lightning's Trainer, resumable after a kill at any moment."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 
 from foretrain.runtime.seeding import RandomState, seed_everything
@@ -26,44 +26,104 @@ def fit(
     max_epochs: int,
     patience: int,
     seed: int,
+    save_seconds: float = 30.0,
 ) -> Module:
     """Trains ``module`` until its validation loss stops falling and loads the best weights into it.
 
-    The module must log ``val/loss``. The folder receives ``last.ckpt`` every epoch, ``best.ckpt`` at every
-    improvement and the losses as ``log_*/metrics.csv``; a call with a folder that has a ``last.ckpt`` goes on from
-    there and ends as if it had never been interrupted, random states included.
+    The module must log ``val/loss``. The folder receives the losses as ``log_*/metrics.csv`` and, at the end of the
+    first epoch after every ``save_seconds``, ``last.ckpt``; a call with a folder that has one goes on from there and
+    ends as if it had never been interrupted, random states and best weights included.
 
     Args:
         module: What is trained, in place.
         data: Its data.
         trainer: Makes a Trainer from keyword arguments (a partial with accelerator, devices, strategy, ...).
-        folder: Where the checkpoints are kept.
+        folder: Where the checkpoint and the logs are kept.
         max_epochs: At most so many epochs; the trainer's own ``max_epochs``, where set, lowers it.
         patience: Epochs without improvement before training stops.
         seed: Seeds the global generators (initial weights are drawn by the caller before).
+        save_seconds: Training time that a kill may cost.
 
     Returns:
         The same module, in evaluation mode with the best weights.
     """
     folder = Path(folder)
-    best = ModelCheckpoint(folder, filename="best", monitor=MONITOR, enable_version_counter=False)
-    # Not save_last: that follows the improvements only. After best and stopping, so that it holds their states.
-    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    interrupted = folder / "last.ckpt"
     stopping = EarlyStopping(MONITOR, patience=patience, check_finite=True)
-    limit = _limit(trainer, max_epochs)
+    best = BestWeights()
     runner = trainer(
-        max_epochs=limit,
-        callbacks=[stopping, RandomState(), best, last],
+        max_epochs=_limit(trainer, max_epochs),
+        # The resume point comes last, so that it holds the state of the others after this epoch.
+        callbacks=[stopping, RandomState(), best, ResumePoint(interrupted, save_seconds)],
         logger=CSVLogger(folder, name="", version=_next_version(folder)),
+        enable_checkpointing=False,
         default_root_dir=folder,
     )
     seed_everything(seed)
-    interrupted = folder / "last.ckpt"
     start = str(interrupted) if interrupted.exists() else None
     runner.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-    state = torch.load(folder / "best.ckpt", map_location=module.device, weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(best.weights)
     return module.eval()
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the epoch with the lowest ``val/loss``, in memory and in every checkpoint.
+
+    Attributes:
+        loss: The lowest loss so far.
+        weights: The module's ``state_dict`` of that epoch; before the first validation with a finite loss, the
+            initial one.
+    """
+
+    def __init__(self) -> None:
+        self.loss = float("inf")
+        self.weights: dict[str, Any] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts from the initial weights, unless a checkpoint brought better ones."""
+        if not self.weights:
+            self._keep(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the weights if they are the best."""
+        loss = float(trainer.callback_metrics[MONITOR])
+        if not trainer.sanity_checking and loss < self.loss:
+            self.loss = loss
+            self._keep(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns loss and weights."""
+        return {"loss": self.loss, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` returned."""
+        self.loss, self.weights = state_dict["loss"], state_dict["weights"]
+
+    def _keep(self, module: LightningModule) -> None:
+        self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+class ResumePoint(Callback):
+    """Writes a full checkpoint at the end of an epoch when the last one is old enough.
+
+    Args:
+        path: The file, replaced as a whole.
+        seconds: Age of the last checkpoint, or of the training, from which on a new one is written.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes if it is time by the first process's clock."""
+        if trainer.strategy.broadcast(time.monotonic() - self._written >= self._seconds):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(self._path.with_suffix(".tmp"))
+            if trainer.is_global_zero:
+                self._path.with_suffix(".tmp").replace(self._path)
+            self._written = time.monotonic()
 
 
 def _limit(trainer: Callable[..., Trainer], max_epochs: int) -> int:

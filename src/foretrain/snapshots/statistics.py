@@ -152,7 +152,7 @@ def _sort(values: Tensor) -> Tensor:
     """Sorts the rows; on the CPU by NumPy, whose sort is vectorised and keeps no indices (about ten times as fast)."""
     if values.device.type != "cpu":
         return values.sort(dim=-1).values
-    ordered = values.clone()
+    ordered = values.detach().clone()
     ordered.numpy().sort(axis=-1)
     return ordered
 

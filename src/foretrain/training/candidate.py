@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import pickle
+import shutil
 import tempfile
 import time
 import warnings
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -100,11 +102,8 @@ class CandidateTraining:
         self._images = images
         self._callbacks = list((callbacks or {}).values())
         self.total_steps = plan.epochs * len(self._make_data().train_dataloader())
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="foretrain-")
-            folder = self._temporary.name
-        self._path = Path(folder) / _FILE
+        self._path = Path(tempfile.mkdtemp(prefix="foretrain-") if folder is None else folder) / _FILE
+        self._temporary = weakref.finalize(self, shutil.rmtree, self._path.parent) if folder is None else None
         self._progress = self._restore() if self._path.exists() else _Progress()
 
     @property
@@ -167,7 +166,7 @@ class CandidateTraining:
         trainer.test(module, datamodule=data, verbose=False)
         self._progress = replace(self._measure(started, module), test_accuracy=module.test_accuracy)
         if self._temporary is not None:
-            self._temporary.cleanup()
+            self._temporary()
             return
         callbacks = {callback.state_key: callback.state_dict() for callback in self._callbacks}
         with atomic_path(self._path) as temporary:
@@ -231,8 +230,12 @@ class CandidateTraining:
     def _identity(self) -> dict[str, Any]:
         plan = asdict(self.plan)
         del plan["accelerator"]  # the training may go on elsewhere
-        images = {"name": self._images.name, "train": len(self._images.train)}
-        return {"schema_version": SCHEMA_VERSION, "candidate": asdict(self.candidate), "plan": plan, "images": images}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "candidate": asdict(self.candidate),
+            "plan": plan,
+            "images": self._images.fingerprint,
+        }
 
     def _restore(self) -> _Progress:
         """Reads the state of the folder, gives the callbacks theirs, and returns the progress."""
@@ -247,7 +250,8 @@ class CandidateTraining:
         for callback in self._callbacks:
             if state := content["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)
-        return _Progress(**content[_KEY]["progress"])
+        progress = content[_KEY]["progress"]
+        return _Progress(**progress | {"records": Records(**progress["records"])})
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,8 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size > len(images.train):
-            raise ConfigError(
-                "data.plan.batch_size", "no batch can be filled", batch_size, f"1 to {len(images.train)} training images"
-            )
+            allowed = f"1 to {len(images.train)} (the training images)"
+            raise ConfigError("data.plan.batch_size", "no batch can be filled", batch_size, allowed)
         if flip and not images.mirrored:
             raise ConfigError("data.plan.flip", f"the classes of {images.name} change in the mirror", flip, "false")
         self.images = images

@@ -89,15 +89,6 @@ class ImageSet:
         """Number of channels of an image."""
         return self.train.images.shape[1]
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of all images and labels in their order, as hexadecimal digits."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            digest.update(split.images.cpu().contiguous().numpy())
-            digest.update(split.labels.cpu().contiguous().numpy())
-        return digest.hexdigest()
-
     def to(self, device: torch.device | str) -> Self:
         """Moves all images to a device; they are not copied where they are already there."""
         return replace(
