@@ -226,6 +226,7 @@ def test_codes_stand_side_by_side_each_from_its_own_encoder(fitted: SnapshotPred
     assert not codes[torch.arange(STEPS) >= batch.lengths[:, None]].any()
 
 
+@pytest.mark.filterwarnings("ignore:.*treespec")  # within Lightning
 def test_the_trainer_predicts(fitted: SnapshotPredictor, batch: SnapshotBatch, tmp_path: Path):
     runner = TRAINER(callbacks=[], logger=False, default_root_dir=tmp_path)
     (accuracy,) = runner.predict(fitted, IndexLoader(batch, lambda: [torch.arange(batch.batch_size)]))

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 
+from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.seeding import RandomState, seed_everything
 
 Module = TypeVar("Module", bound=LightningModule)
@@ -51,17 +52,21 @@ def fit(
     interrupted = folder / "last.ckpt"
     stopping = EarlyStopping(MONITOR, patience=patience, check_finite=True)
     best = BestWeights()
-    runner = trainer(
-        max_epochs=_limit(trainer, max_epochs),
-        # The resume point comes last, so that it holds the state of the others after this epoch.
-        callbacks=[stopping, RandomState(), best, ResumePoint(interrupted, save_seconds)],
-        logger=CSVLogger(folder, name="", version=_next_version(folder)),
-        enable_checkpointing=False,
-        default_root_dir=folder,
-    )
-    seed_everything(seed)
-    start = str(interrupted) if interrupted.exists() else None
-    runner.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    # The resume point comes last, so that it holds the state of the others after this epoch.
+    callbacks = [stopping, RandomState(), best, ResumePoint(interrupted, save_seconds)]
+    logger = CSVLogger(folder, name="", version=_next_version(folder))
+    with quiet_lightning():
+        runner = trainer(
+            max_epochs=_limit(trainer, max_epochs),
+            callbacks=callbacks,
+            logger=logger,
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            default_root_dir=folder,
+        )
+        seed_everything(seed)
+        start = str(interrupted) if interrupted.exists() else None
+        runner.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     module.load_state_dict(best.weights)
     return module.eval()
 
@@ -117,7 +122,9 @@ class ResumePoint(Callback):
         self._written = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes if it is time by the first process's clock."""
+        """Writes if it is time by the first process's clock; a fit that ends now needs no resume point."""
+        if trainer.should_stop:
+            return
         if trainer.strategy.broadcast(time.monotonic() - self._written >= self._seconds):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(self._path.with_suffix(".tmp"))

@@ -237,7 +237,7 @@ class SnapshotFolder:
         if unknown := [key for key in keys if key not in index.index]:
             raise DataError(self.index_path, f"has no network '{unknown[0]}'", "Use keys of the index")
         chosen = index.loc[list(keys)]
-        lengths = chosen["step"].map(len).to_numpy(dtype=np.int64)
+        lengths = np.array(chosen["step"].map(len), dtype=np.int64)
         depth = min(chosen["layers"].map(len).max(), max_layers or MAX_LAYERS)
         maps = np.zeros((len(keys), lengths.max(), 2, depth, ROWS, len(STATISTICS)), dtype=np.float16)
         rows = np.zeros((len(keys), depth), dtype=np.int64)

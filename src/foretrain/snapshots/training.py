@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +22,7 @@ from foretrain.runtime.checkpoints import load_checkpoint, save_checkpoint
 from foretrain.runtime.files import read_json, write_json
 from foretrain.runtime.fitting import fit
 from foretrain.runtime.progress import Advance, progress_bar
+from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.seeding import derive_seed, seed_everything
 from foretrain.runtime.study import TrainerFactory
 from foretrain.snapshots.batch import KINDS, CodeBatch, SnapshotBatch
@@ -34,11 +33,6 @@ Module = TypeVar("Module", bound=LightningModule)
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0)]
-_MEANT_TO_BE = (
-    "The number of training batches .* is smaller than the logging interval",  # losses are logged by epoch
-    "Checkpoint directory .* exists and is not empty",
-    ".*treespec, LeafSpec.* is deprecated",  # within Lightning
-)
 
 
 @dataclass(frozen=True)
@@ -205,14 +199,14 @@ class _Run:
         seed_everything(seed)
         module, data = prepare(seed)
         limits = {"max_epochs": settings.max_epochs, "patience": settings.patience}
-        with self._progress(f"learning {name}", settings.max_epochs) as trainer, _quiet():
+        with self._progress(f"learning {name}", settings.max_epochs) as trainer:
             fit(module, data, trainer, folder, **limits, seed=seed)
         save_checkpoint(finished, module)
         return module
 
     def device(self) -> torch.device:
         """The device on which the trainer trains."""
-        with _quiet():
+        with quiet_lightning():
             return self.trainer(callbacks=[], logger=False, enable_checkpointing=False).strategy.root_device
 
     @contextmanager
@@ -290,18 +284,3 @@ def _plain(settings: Settings) -> dict[str, Any]:
 def _digest(*tensors: Tensor) -> str:
     """SHA-256 of the tensors' values."""
     return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back Lightning's remarks on hardware and products, and its warnings about what is meant to be so here."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in _MEANT_TO_BE:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -79,7 +79,7 @@ def cross_validate(
             fold=fold,
             snapshots=recorded.path,
             keys=index["key"].to_list(),
-            truth=index["test_accuracy"].to_numpy(dtype=np.float64),
+            truth=np.array(index["test_accuracy"], dtype=np.float64),
             autoencoder=autoencoder,
             predictor=predictor,
             trainer=context.trainer,

@@ -45,8 +45,8 @@ def split_folds(n: int, folds: int, validation_share: float, seed: int) -> list[
     Raises:
         ValueError: There are too few networks for so many folds.
     """
-    if n < 2 * folds or n * (1 - 1 / folds) * validation_share < 1:
-        raise ValueError(f"{n} networks are too few for {folds} folds with a validation share of {validation_share}")
+    if n < 2 * folds:
+        raise ValueError(f"{n} networks are too few for {folds} folds, which need two each")
     everyone = np.arange(n)
     splitter = KFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
     pairs = [(f"fold{number}", rest, test) for number, (rest, test) in enumerate(splitter.split(everyone))]
