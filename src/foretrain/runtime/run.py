@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import wandb
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from foretrain.errors import ConfigError
@@ -59,6 +60,8 @@ def run(config: DictConfig) -> RunFolder:
     Raises:
         ConfigError: The config is wrong; nothing was built or written then.
     """
+    # An absolute path, so that a run is the same one from whichever folder it is resumed.
+    OmegaConf.update(config, "run_dir", str(Path(config.run_dir).resolve()))
     plain = to_plain(config)
     if TARGET not in plain:
         raise ConfigError("experiment", "none chosen", allowed="experiment=NAME, see python train.py --help")

@@ -66,8 +66,8 @@ class CandidateTraining:
     """Trains one candidate under a silent Lightning Trainer, with pauses where the caller wants them.
 
     Weights, records and the states of the callbacks after n steps do not depend on the pauses before: not on their
-    number, their place, or whether they ended the process. They depend on the candidate, the images and the plan (and
-    the machine) only. The caller's global random state is left as it was.
+    number, their place, or whether they ended the process. They depend on the candidate, the images and the plan, and
+    to the last digit on the machine and its number of threads. The caller's global random state is left as it was.
 
     A paused training holds no memory but its records: the network, the optimiser, the random states and the position
     in the data are in one file, replaced as a whole at each pause. With a ``folder`` that file outlives the process,
@@ -78,8 +78,8 @@ class CandidateTraining:
         space: The space that reads and builds its architecture.
         images: The data set; put it on the device once (``images.to(device)``) for many trainings.
         plan: How long and on what.
-        callbacks: Further Lightning callbacks by name. What they keep over a pause is their ``state_dict``; they should
-            go by steps, since Lightning calls the hooks of an epoch's end at a pause, too.
+        callbacks: Further Lightning callbacks by name. What they keep over a pause is their ``state_dict``. They must go by
+            steps (``trainer.global_step``): Lightning counts an epoch that a pause cuts in its own way.
         folder: Where the state is kept; without one it is in a temporary folder that ends with this object.
 
     Raises:
@@ -146,6 +146,8 @@ class CandidateTraining:
         if target > self.steps_done:
             with isolate_rng(), _silence():
                 self._train(target)
+            for callback in self._callbacks:
+                _detach(callback)
 
     def _train(self, target: int) -> None:
         started = time.perf_counter()
@@ -308,8 +310,14 @@ def _load(path: Path) -> dict[str, Any]:
         return {key: content[key] for key in (_KEY, "callbacks")}
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
         raise CheckpointError(
-            path, f"not the state of a training ({error})", "Delete it to start this training again"
+            path, f"not the state of a training, or damaged ({type(error).__name__})", "Delete it to train anew"
         ) from error
+
+
+def _detach(callback: Callback) -> None:
+    """Takes from a callback the methods of the module that the Trainer gave it: they would keep the network alive."""
+    for name in ("log", "log_dict"):
+        vars(callback).pop(name, None)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from foretrain.training.images import ImageSet, ImageSplit
 Batch = tuple[Tensor, Tensor]
 """Normalised images ``float32[b, channels, height, width]`` and their classes ``int64[b]``."""
 
-_EVALUATION_BATCH = 1000
+_EVALUATION_BATCH = 500
 
 
 class ImageDataModule(LightningDataModule):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +33,17 @@ class Tally:
     """Sums of loss and right answers over batches, on the device of the batches.
 
     Adding costs a few small kernels and never waits for the device, unlike a metric that is read at every step.
+
+    Attributes:
+        count: Number of images added.
+        right: How many of them were told right, ``int64[]``.
     """
 
     def __init__(self) -> None:
-        self.count = 0
         # 0-dimensional CPU tensors: the first sum with a tensor of another device moves them there.
+        self.count = 0
+        self.right = torch.zeros((), dtype=torch.int64)
         self._loss = torch.zeros(())
-        self._right = torch.zeros((), dtype=torch.int64)
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Adds a batch.
@@ -49,26 +54,26 @@ class Tally:
             labels: ``int64[b]``.
         """
         self.count += len(labels)
+        self.right = self.right + (logits.detach().argmax(1) == labels).sum()
         self._loss = self._loss + loss.detach() * len(labels)
-        self._right = self._right + (logits.detach().argmax(1) == labels).sum()
 
     @property
     def loss(self) -> Tensor:
-        """Mean loss of what was added; NaN and infinities are kept as they are."""
+        """Mean loss of what was added, ``float32[]``; NaN and infinities are kept as they are."""
         return self._loss / self.count
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of right answers in what was added, percent."""
-        return 100 * self._right / self.count
+        """Share of right answers in what was added, percent, ``float32[]``."""
+        return 100 * self.right / self.count
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the sums."""
-        return {"count": self.count, "loss": self._loss, "right": self._right}
+        return {"count": self.count, "right": self.right, "loss": self._loss}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Sets the sums."""
-        self.count, self._loss, self._right = state["count"], state["loss"], state["right"]
+        self.count, self.right, self._loss = state["count"], state["right"], state["loss"]
 
 
 class RecordBook:
@@ -83,7 +88,7 @@ class RecordBook:
         self.training = Tally()
         self.validation = Tally()
         self._steps: list[int] = []
-        self._rows: list[Tensor] = []
+        self._closed: list[tuple[Tally, Tally]] = []
 
     @property
     def last_step(self) -> int:
@@ -91,22 +96,45 @@ class RecordBook:
         return self._steps[-1] if self._steps else 0
 
     def close(self, step: int) -> None:
-        """Ends an evaluation: writes its record and empties both tallies."""
-        train, val = self.training, self.validation
+        """Ends an evaluation: keeps both tallies as its record and starts new ones."""
         self._steps.append(step)
-        self._rows.append(torch.stack([train.loss, train.accuracy, val.loss, val.accuracy]))
+        self._closed.append((self.training, self.validation))
         self.training, self.validation = Tally(), Tally()
 
     def read(self) -> Records:
         """Returns the records as plain numbers; the one place that waits for the device."""
-        table = torch.stack(self._rows, dim=1).tolist() if self._rows else [[], [], [], []]
-        return Records(list(self._steps), *table)
+        training, validation = ([pair[side] for pair in self._closed] for side in (0, 1))
+        return Records(
+            step=list(self._steps),
+            train_loss=_losses(training),
+            train_accuracy=_accuracies(training),
+            val_loss=_losses(validation),
+            val_accuracy=_accuracies(validation),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the records and what was summed up since the last of them."""
-        return {"steps": list(self._steps), "rows": list(self._rows), "training": self.training.state_dict()}
+        closed = [[tally.state_dict() for tally in pair] for pair in self._closed]
+        return {"steps": list(self._steps), "closed": closed, "training": self.training.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from a state that :meth:`state_dict` returned."""
-        self._steps, self._rows = list(state["steps"]), list(state["rows"])
-        self.training.load_state_dict(state["training"])
+        self._steps = list(state["steps"])
+        self._closed = [(_restored(training), _restored(validation)) for training, validation in state["closed"]]
+        self.training = _restored(state["training"])
+
+
+def _restored(state: dict[str, Any]) -> Tally:
+    tally = Tally()
+    tally.load_state_dict(state)
+    return tally
+
+
+def _losses(tallies: Sequence[Tally]) -> list[float]:
+    losses: list[float] = torch.stack([tally.loss for tally in tallies]).tolist() if tallies else []
+    return losses
+
+
+def _accuracies(tallies: Sequence[Tally]) -> list[float]:
+    right: list[int] = torch.stack([tally.right for tally in tallies]).tolist() if tallies else []
+    return [100 * number / tally.count for number, tally in zip(right, tallies, strict=True)]

@@ -1,0 +1,109 @@
+"""Tables that live on the device as tensors; a batch is an index into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from torch import Tensor
+
+from foretrain.runtime.batches import TensorBatch
+from foretrain.runtime.seeding import make_generator
+
+Table = TypeVar("Table", bound=TensorBatch)
+
+
+class IndexLoader(Generic[Table]):
+    """An iterable over batches of a table.
+
+    Args:
+        table: The samples; its first field is a tensor.
+        batches: Gives the index tensors of an epoch. It is called when the first batch is taken and not before: a
+            resumed Trainer makes its iterator first and then moves on to the next epoch.
+    """
+
+    def __init__(self, table: Table, batches: Callable[[], Sequence[Tensor]]) -> None:
+        self.table = table
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches())
+
+    def __iter__(self) -> Iterator[Table]:
+        device = self.table.tensors()[0].device
+        for index in self.batches():
+            yield self.table[index.to(device)]
+
+
+class TableData(LightningDataModule, Generic[Table]):
+    """A training, a validation and a test table, each moved to the trainer's device whole.
+
+    Training samples are shuffled by a generator that depends on the seed and the epoch only, so a resumed run sees the
+    same batches. With several devices each takes its share of the training samples and the other tables whole, so that
+    no rank metric is computed on padded duplicates.
+
+    Args:
+        train: Training samples.
+        val: Validation samples.
+        batch_size: Samples in a batch. A single training sample that remains at the end joins the batch before it:
+            batch normalisation needs two.
+        seed: Seed of the shuffling.
+        test: Test samples; None where there are none.
+    """
+
+    def __init__(self, train: Table, val: Table, batch_size: int, seed: int, test: Table | None = None) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.test = test
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def setup(self, stage: str) -> None:
+        """Moves the tables to the device."""
+        device = self._runner().strategy.root_device
+        self.train, self.val = self.train.to(device), self.val.to(device)
+        self.test = None if self.test is None else self.test.to(device)
+
+    def train_dataloader(self) -> IndexLoader[Table]:
+        """Returns the training samples, in a new order every epoch."""
+        return IndexLoader(self.train, self._shuffled)
+
+    def val_dataloader(self) -> IndexLoader[Table]:
+        """Returns the validation samples, in order."""
+        return self._in_order(self.val)
+
+    def test_dataloader(self) -> IndexLoader[Table]:
+        """Returns the test samples, in order."""
+        if self.test is None:
+            raise RuntimeError(f"{type(self).__name__} has no test samples")
+        return self._in_order(self.test)
+
+    def predict_dataloader(self) -> IndexLoader[Table]:
+        """Returns the test samples, in order."""
+        return self.test_dataloader()
+
+    def _in_order(self, table: Table) -> IndexLoader[Table]:
+        return IndexLoader(table, lambda: torch.split(torch.arange(table.batch_size), self.batch_size))
+
+    def _shuffled(self) -> list[Tensor]:
+        runner = self._runner()
+        rank, ranks = runner.global_rank, runner.world_size
+        generator = make_generator(self.seed, "epoch", runner.current_epoch)
+        order = torch.randperm(self.train.batch_size, generator=generator)
+        return _batches(order[rank::ranks][: len(order) // ranks], self.batch_size)
+
+    def _runner(self) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError(f"{type(self).__name__} is used by a Trainer only")
+        return self.trainer
+
+
+def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cuts an order into batches, none of a single sample unless it is the only one."""
+    batches = list(torch.split(order, batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches

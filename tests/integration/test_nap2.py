@@ -1,0 +1,238 @@
+"""`python train.py experiment=nap2` and `python predict.py ...` as a user runs them, at a tiny budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent.parent
+TINY = [
+    "data.population=8",
+    "data.space.stem_channels=8",
+    "data.train_images=100",
+    "data.plan.epochs=4",
+    "data.every_n_steps=2",
+    "data.max_snapshots=3",
+    "autoencoder.widths=[8,8,4]",
+    "autoencoder.max_epochs=2",
+    "predictor.max_epochs=2",
+    "folds=2",
+    "rule.final_size=2",
+    "grid.first_units=[1]",
+    "grid.cut=[0.25,0.5]",
+    "grid.final_size=[2]",
+]
+FILES = {"config.yaml", "metrics.json", "timings.json", "predictions.parquet", "provenance.json", "report.md"}
+
+
+def run(script: str, *overrides: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", str(ROOT / script), *overrides]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | env, timeout=300)
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def train(folder: Path, cache: Path, *overrides: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    return run("train.py", "experiment=nap2", *TINY, f"run_dir={folder}", f"data.cache={cache}", *overrides, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, Path, str]:
+    """A run folder, its cache, and what was printed."""
+    folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
+    return folder, cache, train(folder, cache, "parallel.workers=2", "logger=wandb", WANDB_MODE="offline").stdout
+
+
+@pytest.fixture(scope="module")
+def recording(finished) -> Path:
+    (folder,) = finished[1].iterdir()
+    return folder
+
+
+def test_the_run_folder_is_complete(finished):
+    folder, _, printed = finished
+    assert {path.name for path in folder.iterdir()} >= FILES
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == {"spearman", "error", "forecasts", "selection"}
+    assert {path.stem for path in (folder / "checkpoints").iterdir()} == {"fold0", "fold1", "final"}
+    assert str(folder / "report.md") in printed.replace("\n", "")
+    report = (folder / "report.md").read_text()
+    assert "8 networks were trained and recorded with 3 snapshots each" in report
+    assert "Each of the 8 networks was foreseen out of fold" in report
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert len(provenance["data_sha256"]["snapshots/index.parquet"]) == 64
+
+
+def test_metrics_have_the_promised_keys(finished):
+    metrics = json.loads((finished[0] / "metrics.json").read_text())
+    promised = {"test/mae", "test/spearman", "baseline/last_val/mae", "baseline/last_val/spearman"}
+    promised |= {f"{prefix}/spearman@{k}" for prefix in ("test", "baseline/last_val") for k in (1, 3)}
+    judged = ("accuracy_difference", "top3_precision", "resources")
+    promised |= {f"{method}/{name}" for method in ("agent", "halving") for name in judged}
+    assert promised <= metrics.keys()
+    assert metrics["agent/resources"] == metrics["halving/resources"]
+
+
+def test_predictions_are_one_row_a_network_and_snapshot(finished, recording):
+    table = pd.read_parquet(finished[0] / "predictions.parquet")
+    assert len(table) == 8 * 3
+    assert table.groupby("fold")["arch_id"].nunique().tolist() == [4, 4]
+    index = pd.read_parquet(recording / "index.parquet").set_index("key")
+    assert np.allclose(table["truth"], index["test_accuracy"].loc[table["arch_id"]])
+
+
+def test_the_same_seed_gives_the_same_metrics_whatever_the_workers(finished, tmp_path):
+    train(tmp_path / "again", tmp_path / "cache", "parallel.workers=1")
+    for name in ("metrics.json", "predictions.parquet"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+def test_a_second_run_reuses_the_recording_and_a_larger_population_extends_it(finished, recording, tmp_path):
+    before = {path.name: path.stat().st_mtime_ns for path in (recording / "networks").iterdir()}
+    cache = tmp_path / "cache"
+    shutil.copytree(finished[1], cache)
+    train(tmp_path / "larger", cache, "data.population=9")
+    (copied,) = cache.iterdir()
+    after = {path.name: path.stat().st_mtime_ns for path in (copied / "networks").iterdir()}
+    assert len(after) == 9
+    assert all(after[name] == moment for name, moment in before.items())
+
+
+def test_a_recording_that_was_killed_goes_on(finished, recording, tmp_path):
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-W", "ignore", str(ROOT / "train.py"), "experiment=nap2", *TINY, "parallel.workers=1"]
+    command += [f"run_dir={tmp_path / 'run'}", f"data.cache={cache}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        while len(list(cache.glob("*/records/*.json"))) < 3:
+            assert job.poll() is None
+            time.sleep(0.05)
+        os.kill(job.pid, signal.SIGKILL)
+    killed = {path.stem for path in cache.glob("*/records/net-*.json")}
+    assert 3 <= len(killed) < 8
+    train(tmp_path / "run", cache, "parallel.workers=1")
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == (finished[0] / "metrics.json").read_bytes()
+    (again,) = cache.iterdir()
+    for path in (recording / "networks").iterdir():
+        assert (again / "networks" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("fold", [0, 1, None])
+def test_predict_gives_the_numbers_of_the_run(finished, recording, tmp_path, fold):
+    folder, output = finished[0], tmp_path / "forecast.csv"
+    chosen = [] if fold is None else [f"fold={fold}"]
+    run("predict.py", f"checkpoint={folder}", f"input={recording}", f"output={output}", *chosen)
+    table = pd.read_csv(output)
+    assert list(table.columns) == ["arch_id", "snapshots", "mean"]
+    assert len(table) == 8 * 3
+    if fold is None:
+        by_file = tmp_path / "by_file.parquet"
+        run("predict.py", f"checkpoint={folder}/checkpoints/final.ckpt", f"input={recording}", f"output={by_file}")
+        assert np.allclose(pd.read_parquet(by_file)["mean"], table["mean"], atol=1e-6)
+        return
+    of_run = pd.read_parquet(folder / "predictions.parquet").query("fold == @fold")
+    both = of_run.merge(table, on=["arch_id", "snapshots"], suffixes=("_run", ""))
+    assert len(both) == 4 * 3
+    assert np.allclose(both["mean"], both["mean_run"], atol=1e-6)
+
+
+def test_predict_reads_one_network(finished, recording, tmp_path):
+    path = recording / "networks" / "net-0003.npy"
+    run("predict.py", f"checkpoint={finished[0]}", f"input={path}", f"output={tmp_path / 'one.csv'}")
+    run("predict.py", f"checkpoint={finished[0]}", f"input={recording}", f"output={tmp_path / 'all.csv'}")
+    one, everything = pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "all.csv")
+    same = everything.query("arch_id == 'net-0003'")["mean"]
+    assert np.allclose(one["mean"], same, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "message"),
+    [
+        (["data.popluation=3"], 2, "popluation"),
+        (["+data.colour=red"], 2, "config key 'data.colour': unknown key"),
+        (["data.population=many"], 2, "config key 'data.population'"),
+        (["data.population=-1"], 2, "greater than or equal to 1"),
+        (["autoencoder.learning_rate=0"], 2, "config key 'autoencoder.learning_rate'"),
+        (["rule.final_size=4"], 2, "leaves nothing to select"),
+        (["data.max_snapshots=100"], 2, "the training is too short"),
+        (["data.image=cifar10", "data.root=/nowhere"], 2, r"data_batch_1.bin"),
+        (["trainer.acelerator=cpu"], 2, "acelerator"),
+        (["experiment=nap3"], 2, "nap3"),
+    ],
+)
+def test_a_wrong_config_ends_with_2_and_writes_nothing(tmp_path, overrides, code, message):
+    result = train(tmp_path / "run", tmp_path / "cache", *overrides, check=False)
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def damage_snapshot(folder: Path, recording: Path) -> list[str]:
+    copy = folder / "recording"
+    shutil.copytree(recording, copy)
+    path = copy / "networks" / "net-0002.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    return [f"input={copy}"]
+
+
+def other_version(folder: Path, run_folder: Path) -> list[str]:
+    content = torch.load(run_folder / "checkpoints" / "final.ckpt", weights_only=True)
+    torch.save(content | {"schema_version": 99}, folder / "new.ckpt")
+    return [f"checkpoint={folder / 'new.ckpt'}"]
+
+
+def wrong_shape(folder: Path) -> list[str]:
+    np.save(folder / "wrong.npy", np.zeros((3, 2, 5, 99, 12), dtype=np.float16))
+    return [f"input={folder / 'wrong.npy'}"]
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "message"),
+    [
+        ("snapshot", 1, "net-0002.npy"),
+        ("version", 1, "schema version 99"),
+        ("shape", 1, "has shape [3, 2, 5, 99, 12]"),
+        ("missing", 1, "no such file"),
+        ("ending", 2, "config key 'output': unknown file ending"),
+        ("fold", 1, "fold7.ckpt: no such checkpoint"),
+    ],
+)
+def test_bad_data_ends_with_1_and_writes_nothing(finished, recording, tmp_path, case, code, message):
+    changes = {
+        "snapshot": lambda: damage_snapshot(tmp_path, recording),
+        "version": lambda: other_version(tmp_path, finished[0]),
+        "shape": lambda: wrong_shape(tmp_path),
+        "missing": lambda: [f"input={tmp_path / 'nothing.npy'}"],
+        "ending": lambda: [f"output={tmp_path / 'out.xlsx'}"],
+        "fold": lambda: ["fold=7"],
+    }[case]()
+    given = {"checkpoint": finished[0], "input": recording, "output": tmp_path / "out.csv"}
+    overrides = [f"{k}={v}" for k, v in given.items()] + changes
+    result = run("predict.py", *overrides, check=False)
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "out.xlsx").exists()
+
+
+def test_a_damaged_recording_stops_the_run_with_1(finished, tmp_path):
+    shutil.copytree(finished[1], tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / "networks" / "net-0005.npy").write_bytes(b"nothing")
+    result = train(tmp_path / "run", tmp_path / "cache", check=False)
+    assert result.returncode == 1
+    assert "net-0005.npy" in result.stderr
+    assert not (tmp_path / "run" / "metrics.json").exists()
