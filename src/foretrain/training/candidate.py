@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import shutil
 import tempfile
 import time
-import warnings
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +16,6 @@ from typing import Annotated, Any, cast
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from pydantic import Field
@@ -27,6 +23,7 @@ from pydantic import Field
 from foretrain.errors import CheckpointError
 from foretrain.runtime.checkpoints import SCHEMA_VERSION
 from foretrain.runtime.files import atomic_path
+from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.seeding import RandomState, derive_seed, seed_everything
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.data import ImageDataModule
@@ -78,8 +75,8 @@ class CandidateTraining:
         space: The space that reads and builds its architecture.
         images: The data set; put it on the device once (``images.to(device)``) for many trainings.
         plan: How long and on what.
-        callbacks: Further Lightning callbacks by name. What they keep over a pause is their ``state_dict``. They must go by
-            steps (``trainer.global_step``): Lightning counts an epoch that a pause cuts in its own way.
+        callbacks: Further Lightning callbacks by name. What they keep over a pause is their ``state_dict``. They must
+            go by steps (``trainer.global_step``): Lightning counts an epoch that a pause cuts in its own way.
         folder: Where the state is kept; without one it is in a temporary folder that ends with this object.
 
     Raises:
@@ -103,7 +100,9 @@ class CandidateTraining:
         self._callbacks = list((callbacks or {}).values())
         self.total_steps = plan.epochs * len(self._make_data().train_dataloader())
         self._path = Path(tempfile.mkdtemp(prefix="foretrain-") if folder is None else folder) / _FILE
-        self._temporary = weakref.finalize(self, shutil.rmtree, self._path.parent) if folder is None else None
+        self._temporary: weakref.finalize[..., Any] | None = None
+        if folder is None:
+            self._temporary = weakref.finalize(self, shutil.rmtree, self._path.parent, ignore_errors=True)
         self._progress = self._restore() if self._path.exists() else _Progress()
 
     @property
@@ -144,7 +143,7 @@ class CandidateTraining:
         """Trains so many more steps and pauses; where fewer are left it ends as :meth:`finish` does."""
         target = min(self.steps_done + steps, self.total_steps)
         if target > self.steps_done:
-            with isolate_rng(), _silence():
+            with isolate_rng(), quiet_lightning():
                 self._train(target)
             for callback in self._callbacks:
                 _detach(callback)
@@ -318,18 +317,3 @@ def _detach(callback: Callback) -> None:
     """Takes from a callback the methods of the module that the Trainer gave it: they would keep the network alive."""
     for name in ("log", "log_dict"):
         vars(callback).pop(name, None)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps Lightning from telling about devices, limits and possible mistakes at every stretch of every candidate."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PossibleUserWarning)
-            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -103,7 +103,7 @@ def open_images(name: str, root: str | Path | None = None, train_images: int | N
     name     train   validation test    split
     ======== ======= ========== ======= =========================================================================
     digits   797     500        500     of a fixed permutation of the 1,797 images, in this order
-    cifar10  40,000  10,000     10,000  of a fixed permutation of the official training images, the first fifth is
+    cifar10  40,000  10,000     10,000  the first fifth of a fixed permutation of the official training images is for
     cifar100 40,000  10,000     10,000  validation; the official test images. The sizes are those of NAS-Bench-101
     ======== ======= ========== ======= =========================================================================
 
@@ -248,6 +248,7 @@ IMAGE_SETS: dict[str, Callable[[Path | None], ImageSet]] = {
 
 
 def _permuted(split: ImageSplit) -> ImageSplit:
+    # Unlike those of NumPy's newer generators, the numbers of RandomState are guaranteed to stay.
     order = np.random.RandomState(0).permutation(len(split))
     return split[torch.from_numpy(order)]
 
@@ -255,7 +256,7 @@ def _permuted(split: ImageSplit) -> ImageSplit:
 def _image_set(
     name: str, train: ImageSplit, validation: ImageSplit, test: ImageSplit, num_classes: int, *, mirrored: bool
 ) -> ImageSet:
-    """Adds the statistics of the training images."""
+    """Adds the statistics of the training images, from histograms: a float copy of CIFAR would take half a gigabyte."""
     pixels = train.images.movedim(1, 0).flatten(1)
     counts = torch.stack([channel.bincount(minlength=256) for channel in pixels]).double()
     values = torch.arange(256, dtype=torch.float64)

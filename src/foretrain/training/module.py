@@ -74,7 +74,7 @@ class ClassifierModule(LightningModule):
     @property
     def test_accuracy(self) -> float:
         """Accuracy on the test images in percent, of the last ``Trainer.test``."""
-        return 100 * int(self._test.right) / self._test.count
+        return self._test.percent_right()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Returns the optimiser and the schedule of its learning rate."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +35,12 @@ class Tally:
 
     Attributes:
         count: Number of images added.
-        right: How many of them were told right, ``int64[]``.
     """
 
     def __init__(self) -> None:
         # 0-dimensional CPU tensors: the first sum with a tensor of another device moves them there.
         self.count = 0
-        self.right = torch.zeros((), dtype=torch.int64)
+        self._right = torch.zeros((), dtype=torch.int64)
         self._loss = torch.zeros(())
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -54,7 +52,7 @@ class Tally:
             labels: ``int64[b]``.
         """
         self.count += len(labels)
-        self.right = self.right + (logits.detach().argmax(1) == labels).sum()
+        self._right = self._right + (logits.detach().argmax(1) == labels).sum()
         self._loss = self._loss + loss.detach() * len(labels)
 
     @property
@@ -65,15 +63,19 @@ class Tally:
     @property
     def accuracy(self) -> Tensor:
         """Share of right answers in what was added, percent, ``float32[]``."""
-        return 100 * self.right / self.count
+        return 100 * self._right / self.count
+
+    def percent_right(self) -> float:
+        """Returns the accuracy to the last digit; waits for the device."""
+        return 100 * int(self._right) / self.count
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the sums."""
-        return {"count": self.count, "right": self.right, "loss": self._loss}
+        return {"count": self.count, "right": self._right, "loss": self._loss}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Sets the sums."""
-        self.count, self.right, self._loss = state["count"], state["right"], state["loss"]
+        self.count, self._right, self._loss = state["count"], state["right"], state["loss"]
 
 
 class RecordBook:
@@ -103,13 +105,12 @@ class RecordBook:
 
     def read(self) -> Records:
         """Returns the records as plain numbers; the one place that waits for the device."""
-        training, validation = ([pair[side] for pair in self._closed] for side in (0, 1))
         return Records(
             step=list(self._steps),
-            train_loss=_losses(training),
-            train_accuracy=_accuracies(training),
-            val_loss=_losses(validation),
-            val_accuracy=_accuracies(validation),
+            train_loss=[float(training.loss) for training, _ in self._closed],
+            train_accuracy=[training.percent_right() for training, _ in self._closed],
+            val_loss=[float(validation.loss) for _, validation in self._closed],
+            val_accuracy=[validation.percent_right() for _, validation in self._closed],
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,13 +129,3 @@ def _restored(state: dict[str, Any]) -> Tally:
     tally = Tally()
     tally.load_state_dict(state)
     return tally
-
-
-def _losses(tallies: Sequence[Tally]) -> list[float]:
-    losses: list[float] = torch.stack([tally.loss for tally in tallies]).tolist() if tallies else []
-    return losses
-
-
-def _accuracies(tallies: Sequence[Tally]) -> list[float]:
-    right: list[int] = torch.stack([tally.right for tally in tallies]).tolist() if tallies else []
-    return [100 * number / tally.count for number, tally in zip(right, tallies, strict=True)]

@@ -1,0 +1,120 @@
+"""The ``foretrain`` command: imports benchmarks, lists them and says what they hold."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretrain.benchmarks.catalog import CATALOG, Entry, default_folder, find_folder, installed, tables_folder
+from foretrain.benchmarks.importers import FORMATS
+from foretrain.errors import ForetrainError
+
+if TYPE_CHECKING:
+    from foretrain.benchmarks.table import Benchmark
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+_FORMAT_HELP = "One of: " + ", ".join(FORMATS)
+
+
+def main() -> None:
+    """Runs the command; an error that the user can mend becomes one line and its exit code."""
+    try:
+        app()
+    except ForetrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.callback()
+def _foretrain() -> None:
+    """Know how well a neural network will do before, while and without training it."""
+
+
+@app.command("import")
+def import_command(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help=_FORMAT_HELP)],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file, or the folder of the files.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to make; without it, one that opens by name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the benchmark, where it is not the format's.")] = None,
+    space: Annotated[str | None, typer.Option(help="Import path of the search space of a long table.")] = None,
+) -> None:
+    """Converts published benchmark files once; the converted folder is what is read afterwards."""
+    from foretrain.benchmarks.conversion import import_benchmark  # noqa: PLC0415 - keeps --help quick
+    from foretrain.benchmarks.table import Benchmark  # noqa: PLC0415
+
+    folder = import_benchmark(format_name, path, out, name, space)
+    _describe(Benchmark(folder))
+
+
+@app.command()
+def benchmarks() -> None:
+    """Lists the benchmarks that are known by name, and which of them are on this machine."""
+    here = installed()
+    for name in sorted({*CATALOG, *here}):
+        title = CATALOG[name].title if name in CATALOG else str(here[name])
+        print(f"{name:24} {_state(name):12} {title}")
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'foretrain benchmarks' lists, or a folder.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256.")] = False,
+) -> None:
+    """Says what a benchmark holds; of one that is missing, where its official files are described."""
+    if name in CATALOG and _state(name) == "missing":
+        _describe_missing(CATALOG[name])
+        return
+    from foretrain.benchmarks.table import open_benchmark  # noqa: PLC0415 - keeps --help quick
+
+    benchmark = open_benchmark(name)
+    if verify:
+        benchmark.verify()
+    _describe(benchmark)
+
+
+def _state(name: str) -> str:
+    if find_folder(name) is not None:
+        return "ready"
+    entry = CATALOG.get(name)
+    has_tables = entry is not None and entry.tables is not None and tables_folder() is not None
+    return "from tables" if has_tables else "missing"
+
+
+def _describe(benchmark: Benchmark) -> None:
+    description = benchmark.description
+    lines = {
+        "name": description.name,
+        "title": description.title,
+        "source": description.source,
+        "licence": description.licence,
+        "read from": f"{description.source_file} (sha256 {description.source_sha256})",
+        "space": description.space or "none",
+        "folder": f"{benchmark.folder} ({benchmark.num_bytes / 1e6:.1f} MB)",
+        "architectures": f"{len(benchmark):,}",
+    }
+    for key, value in lines.items():
+        print(f"{key:14} {value}")
+    print("best accuracy, mean over seeds (percent)")
+    for path, best, count in benchmark.best_accuracies():
+        print(f"  {path:44} {best:7.3f}   of {count:,}")
+    for kind in ("curve", "cost", "score"):
+        paths = [series.path.removeprefix(f"{kind}/") for series in benchmark.series if series.kind == kind]
+        if paths:
+            print(f"{kind + 's':14} {', '.join(paths)}")
+
+
+def _describe_missing(entry: Entry) -> None:
+    print(
+        f"{entry.name} is not on this machine.\n{entry.title}\nlicence: {entry.licence}\ndescribed: {entry.described}"
+    )
+    for file in entry.files:
+        digest = f", sha256 {file.sha256}" if file.sha256 else ""
+        print(f"official file: {file.name}{', ' + file.size if file.size else ''}{digest}")
+    if entry.format:
+        print(f"then: foretrain import {entry.format} PATH   (makes {default_folder(entry.name)})")
+    if entry.tables:
+        print(f"or, from the folder of tables: foretrain import {entry.tables} FOLDER, or set FORETRAIN_DATA to it")
