@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 
 from foretrain.runtime.quiet import quiet_lightning
-from foretrain.runtime.seeding import RandomState, seed_everything
+from foretrain.runtime.random_state import RandomState
+from foretrain.runtime.seeding import seed_everything
 
 Module = TypeVar("Module", bound=LightningModule)
 MONITOR = "val/loss"

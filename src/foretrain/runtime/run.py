@@ -65,7 +65,7 @@ def run(config: DictConfig) -> RunFolder:
     plain = to_plain(config)
     if TARGET not in plain:
         raise ConfigError("experiment", "none chosen", allowed="experiment=NAME, see python train.py --help")
-    frame_node, study_node = _split(plain)
+    frame_node, study_node = split_root(plain)
     check(study_node, Study)
     check(frame_node, Frame)
     _refuse_multirun_with_subprocesses(plain)
@@ -92,6 +92,14 @@ def predict(config: DictConfig) -> None:
     prediction.run()
 
 
+def split_root(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the node of the frame and the node of the study, of which the root config is made."""
+    frame_keys = signature_of(Frame)
+    frame = {TARGET: f"{Frame.__module__}.{Frame.__qualname__}"}
+    frame |= {name: value for name, value in plain.items() if name in frame_keys}
+    return frame, {name: value for name, value in plain.items() if name not in frame_keys}
+
+
 def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, Any]) -> None:
     start = time.perf_counter()
     seed_everything(frame.seed)
@@ -101,14 +109,6 @@ def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, A
     folder.write_timings({**timings, "total": time.perf_counter() - start})
     for logger in frame.logger.values():
         track(logger, folder, plain)
-
-
-def _split(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The frame's node and the study's node of one flat root."""
-    frame_keys = signature_of(Frame)
-    frame = {TARGET: f"{Frame.__module__}.{Frame.__qualname__}"}
-    frame |= {name: value for name, value in plain.items() if name in frame_keys}
-    return frame, {name: value for name, value in plain.items() if name not in frame_keys}
 
 
 def _refuse_multirun_with_subprocesses(plain: Mapping[str, Any]) -> None:

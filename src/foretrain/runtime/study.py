@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning.pytorch import Callback, Trainer
 
@@ -30,6 +31,10 @@ class TrainerFactory:
         """Returns a new Trainer; ``options`` win over the config's."""
         extra = [make() for make in self.callbacks.values()]
         return self.make(**{**options, "callbacks": [*callbacks, *extra]})
+
+    def on_one_device(self) -> TrainerFactory:
+        """Returns a factory whose Trainers keep to one device, for jobs that run side by side in worker processes."""
+        return replace(self, make=functools.partial(self.make, devices=1, num_nodes=1, strategy="auto"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
-from foretrain.runtime.batches import TensorBatch
+from foretrain.batches import TensorBatch
 from foretrain.runtime.seeding import make_generator
 
 Table = TypeVar("Table", bound=TensorBatch)
@@ -19,7 +19,7 @@ class IndexLoader(Generic[Table]):
     """An iterable over batches of a table.
 
     Args:
-        table: The samples; its first field is a tensor.
+        table: The samples.
         batches: Gives the index tensors of an epoch. It is called when the first batch is taken and not before: a
             resumed Trainer makes its iterator first and then moves on to the next epoch.
     """
@@ -32,9 +32,8 @@ class IndexLoader(Generic[Table]):
         return len(self.batches())
 
     def __iter__(self) -> Iterator[Table]:
-        device = self.table.tensors()[0].device
         for index in self.batches():
-            yield self.table[index.to(device)]
+            yield self.table[index]
 
 
 class TableData(LightningDataModule, Generic[Table]):

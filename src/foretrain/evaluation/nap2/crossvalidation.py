@@ -82,7 +82,7 @@ def cross_validate(
             truth=np.array(index["test_accuracy"], dtype=np.float64),
             autoencoder=autoencoder,
             predictor=predictor,
-            trainer=context.trainer,
+            trainer=context.trainer.on_one_device() if len(fold.test) else context.trainer,
             fits=fits / fold.name,
             checkpoint=context.folder.checkpoints / f"{fold.name}.ckpt",
             seed=derive_seed(context.seed, fold.name),
@@ -92,7 +92,7 @@ def cross_validate(
     tested = {name: job for name, job in jobs.items() if len(job.fold.test)}
     records = context.parallel(fit_fold, tested, fits, "fitting folds")
     for name in jobs.keys() - tested.keys():
-        fit_fold(jobs[name])
+        fit_fold(jobs[name], progress=True)
     lengths = index["step"].map(len).to_numpy()
     forecast = np.full((len(index), lengths.max()), np.nan)
     for name, record in records.items():
@@ -100,7 +100,7 @@ def cross_validate(
     return forecast
 
 
-def fit_fold(job: FoldJob) -> Record:
+def fit_fold(job: FoldJob, *, progress: bool = False) -> Record:
     """Fits one fold, saves its checkpoint and returns ``{"forecast": [tested networks][snapshots]}``."""
     maps, rows, lengths = SnapshotFolder(job.snapshots).load_all(job.keys)
     model = fit_snapshot_predictor(
@@ -115,6 +115,7 @@ def fit_fold(job: FoldJob) -> Record:
         trainer=job.trainer,
         folder=job.fits,
         seed=job.seed,
+        progress=progress,
     )
     save_checkpoint(job.checkpoint, model)
     test = job.fold.test
