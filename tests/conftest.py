@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,8 @@ from hypothesis import settings
 settings.register_profile("foretrain", deadline=None)
 settings.load_profile("foretrain")
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are faster without threads that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Tiny networks are faster without threads that wait for each other, and results then do not depend on their number.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -32,13 +32,11 @@ def kendall_by_counting(truth: list[int], score: list[int]) -> float:
     return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
 
 
-@settings(deadline=None)
 @given(RANKED_PAIRS)
 def test_spearman_agrees_with_scipy_with_ties(pair: tuple[list[int], list[int]]) -> None:
     assert spearman(*pair) == pytest.approx(stats.spearmanr(*pair).statistic, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(RANKED_PAIRS)
 def test_kendall_agrees_with_its_definition_with_ties(pair: tuple[list[int], list[int]]) -> None:
     assert kendall(*pair) == pytest.approx(kendall_by_counting(*pair), abs=1e-12)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
@@ -29,14 +29,12 @@ def best_overlap(truth: list[int], selected: list[int], k: int) -> float:
     return max(len(set(selected) & set(s)) for s in top_sets) / k
 
 
-@settings(deadline=None)
 @given(TRUTHS_AND_SETS, st.integers(1, 6))
 def test_top_k_precision_agrees_with_its_definition_with_ties(case, k: int) -> None:
     truth, selected = case
     assert top_k_precision(truth, selected, k) == pytest.approx(best_overlap(truth, selected, k))
 
 
-@settings(deadline=None)
 @given(TRUTHS_AND_SETS, st.randoms(use_true_random=False))
 def test_order_of_the_networks_does_not_matter(case, random) -> None:
     truth, selected = case
@@ -54,7 +52,6 @@ def test_the_papers_example() -> None:
     assert top_k_precision(truth, [99, 98, *range(8)], k=3) == pytest.approx(2 / 3)
 
 
-@settings(deadline=None)
 @given(TRUTHS_AND_SETS)
 def test_positions_and_mask_say_the_same(case) -> None:
     truth, selected = case
@@ -67,7 +64,6 @@ def test_a_network_counts_once() -> None:
     assert top_k_precision([1, 2, 3], [2, 2, 2], k=3) == pytest.approx(1 / 3)
 
 
-@settings(deadline=None)
 @given(TRUTHS_AND_SETS)
 def test_accuracy_difference_is_the_gap_of_the_bests(case) -> None:
     truth, selected = case

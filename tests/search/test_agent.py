@@ -6,20 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from selection_rules import RULES
 
 from foretrain.search.agent import SelectionRule, plan, select
 from foretrain.search.replay import RecordedContenders
-
-RULES = st.builds(
-    SelectionRule,
-    first_units=st.integers(1, 6),
-    interval_units=st.integers(1, 4),
-    cut=st.floats(0.01, 0.99),
-    cut_decay=st.floats(0.2, 3),
-    final_size=st.integers(1, 12),
-)
 
 
 def rule(first_units=1, interval_units=1, cut=0.5, cut_decay=1.0, final_size=1) -> SelectionRule:
@@ -106,7 +98,6 @@ def test_ties_go_to_the_smaller_position_and_nan_is_worst() -> None:
     assert selection.history[0].dropped.tolist() == [5, 3, 1]
 
 
-@settings(deadline=None)
 @given(RULES, st.integers(1, 60), st.integers(1, 12))
 def test_every_plan_ends_at_the_final_size_within_the_training(rule, population, max_units) -> None:
     planned = plan(rule, population, max_units)
@@ -117,7 +108,6 @@ def test_every_plan_ends_at_the_final_size_within_the_training(rule, population,
     assert all(iteration.units >= 1 for iteration in planned)
 
 
-@settings(deadline=None)
 @given(RULES, st.integers(1, 40), st.integers(1, 10), st.integers(0, 99))
 def test_what_is_kept_and_dropped_is_the_population(rule, population, max_units, seed) -> None:
     scores = np.random.default_rng(seed).integers(0, 9, size=(population, max_units)).astype(float)
@@ -127,7 +117,6 @@ def test_what_is_kept_and_dropped_is_the_population(rule, population, max_units,
     assert selection.resources == sum(len(iteration.alive) * iteration.units for iteration in selection.history)
 
 
-@settings(deadline=None)
 @given(RULES, st.integers(0, 99))
 def test_a_perfect_score_keeps_the_best(rule, seed) -> None:
     truth = np.random.default_rng(seed).permutation(30).astype(float)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +28,6 @@ RULE = SelectionRule(first_units=1, interval_units=2, cut=0.4, cut_decay=1.0, fi
 class Population:
     trainings: list[CandidateTraining]
     recorders: list[SnapshotRecorder]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def new_population(max_snapshots: int = UNITS, folder: Path | None = None) -> Population:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foretrain.search.pareto import pareto_front
@@ -19,14 +19,12 @@ def by_definition(points: list[tuple[float, float]]) -> list[bool]:
     return [not np.isnan(point).any() and not any(beats(other, point) for other in known) for point in points]
 
 
-@settings(deadline=None)
 @given(POINTS)
 def test_agrees_with_its_definition(points) -> None:
     cost, value = [point[0] for point in points], [point[1] for point in points]
     assert pareto_front(cost, value).tolist() == by_definition(points)
 
 
-@settings(deadline=None)
 @given(POINTS)
 def test_direction(points) -> None:
     cost, value = np.array([point[0] for point in points]), np.array([point[1] for point in points])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from selection_rules import RULES
 
 from foretrain.search.agent import Selection, SelectionRule, select
 from foretrain.search.replay import RecordedContenders, judge, judge_grid, replay, rules_grid
@@ -17,21 +18,9 @@ SCORES = arrays(
     st.tuples(st.integers(0, 25), st.integers(1, 8)),
     elements=st.sampled_from([-np.inf, -1.0, 0.0, -0.0, 1.0, 2.0, np.nan]),
 )
-RULES = st.lists(
-    st.builds(
-        SelectionRule,
-        first_units=st.integers(1, 5),
-        interval_units=st.integers(1, 4),
-        cut=st.floats(0.01, 0.99),
-        cut_decay=st.floats(0.2, 3),
-        final_size=st.integers(1, 8),
-    ),
-    max_size=6,
-)
 
 
-@settings(deadline=None)
-@given(SCORES, RULES)
+@given(SCORES, st.lists(RULES, max_size=6))
 def test_the_grid_equals_one_run_at_a_time(scores, rules) -> None:
     for found, rule in zip(replay(scores, rules), rules, strict=True):
         expected = select(RecordedContenders(scores), rule)

@@ -16,15 +16,6 @@ from foretrain.snapshots.normalizer import valid_cells
 WIDTHS = (7, 6, 5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tests share the cores among processes; more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)

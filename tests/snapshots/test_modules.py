@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,9 +21,10 @@ from foretrain.runtime.checkpoints import load_checkpoint, save_checkpoint
 from foretrain.runtime.config import build, check
 from foretrain.runtime.seeding import make_generator
 from foretrain.runtime.study import TrainerFactory
+from foretrain.runtime.tables import IndexLoader
 from foretrain.snapshots import module as room
-from foretrain.snapshots.batch import CodeBatch, SnapshotBatch
-from foretrain.snapshots.data import CodeData, FeatureMapData, IndexLoader, choose_snapshots
+from foretrain.snapshots.batches import CodeBatch, SnapshotBatch
+from foretrain.snapshots.data import CodeData, FeatureMapData, choose_snapshots
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.training import AutoencoderSettings, PredictorSettings, fit_snapshot_predictor
 
@@ -76,15 +76,6 @@ def make_batch(population: dict[str, Any], index: np.ndarray) -> SnapshotBatch:
 def assert_equal(first: torch.nn.Module, second: torch.nn.Module) -> None:
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tests share the cores among processes; more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

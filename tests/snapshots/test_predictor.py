@@ -27,7 +27,7 @@ def make_codes(lengths: list[int], seed: int = 0) -> Tensor:
     return codes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_padded_and_packed_batches_equal_single_sequences(lengths: list[int], seed: int):
     predictor, codes = make_predictor().eval(), make_codes(lengths, seed)

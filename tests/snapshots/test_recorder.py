@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from foretrain.errors import CheckpointError, DataError
-from foretrain.runtime.seeding import RandomState
+from foretrain.runtime.random_state import RandomState
 from foretrain.snapshots.recorder import SnapshotRecorder, Snapshots
 from foretrain.snapshots.statistics import MAX_LAYERS, ROWS, STATISTICS
 
@@ -129,15 +129,6 @@ def loader(network: type[nn.Module], repeat_first: bool = False) -> DataLoader:
     chosen = batches(network, 1) * 12 if repeat_first else batches(network)
     columns = [torch.cat(column) for column in zip(*chosen, strict=True)]
     return DataLoader(TensorDataset(*columns), batch_size=4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small networks gain nothing from a second thread, and results do not depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_a_module_is_copied_with_its_weights(space: ModuleSpace) -> None:
 def test_a_factory_is_told_channels_and_classes(space: ModuleSpace) -> None:
     built = space.build(space.parse(["made"]), 1, 7)
     assert built(torch.rand(2, 1, 4, 4)).shape == (2, 7)
-    with pytest.raises(DataError, match="3 networks where one is needed"):
+    with pytest.raises(DataError, match="3 architectures where one is needed"):
         space.build(space.enumerate(), 1, 7)
 
 

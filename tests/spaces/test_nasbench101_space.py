@@ -128,10 +128,10 @@ def test_a_child_that_is_never_valid_leaves_the_parent(monkeypatch):
 def test_misuse_is_named(cells):
     with pytest.raises(ValueError, match=r"rate is 1\.5, not between 0 and 1"):
         SPACE.mutate(cells, generator(), 1.5)
-    with pytest.raises(ValueError, match=r"crossover needs pairs, not 3000 and 2 cells"):
+    with pytest.raises(ValueError, match=r"crossover needs pairs, not 3000 and 2 architectures"):
         SPACE.crossover(cells, cells[:2], generator())
     broken = Cells101(torch.zeros_like(cells.adjacency[:1]), cells.ops[:1])
     with pytest.raises(DataError, match=r"cells\[2\]: no path leads"):
         SPACE.mutate(Cells101.cat([cells[:2], broken]), generator(), 0.5)
-    with pytest.raises(DataError, match=r"arch: 2 cells where one is needed"):
+    with pytest.raises(DataError, match=r"arch: 2 architectures where one is needed"):
         SPACE.build(cells[:2], 3, 10)

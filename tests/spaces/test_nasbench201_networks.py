@@ -202,5 +202,5 @@ def test_a_cell_without_a_path_gives_zeros() -> None:
 
 
 def test_exactly_one_cell_is_built() -> None:
-    with pytest.raises(DataError, match="2 cells where one is needed"):
+    with pytest.raises(DataError, match="2 architectures where one is needed"):
         SPACE.build(SPACE.enumerate()[:2], 3, 10)

@@ -108,7 +108,7 @@ def test_networks_learn(space: Any) -> None:
 
 
 @pytest.mark.parametrize("candidate", [SGD, ADAM], ids=["sgd", "adam"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(pauses=st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_pauses_change_nothing(
     undisturbed: Any, tiny_space: Any, digits: ImageSet, candidate: Candidate, pauses: list[int]
