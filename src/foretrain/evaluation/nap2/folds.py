@@ -45,8 +45,9 @@ def split_folds(n: int, folds: int, validation_share: float, seed: int) -> list[
     Raises:
         ValueError: There are too few networks for so many folds.
     """
+    problem = f"{n} networks are too few for {folds} folds with a validation share of {validation_share}"
     if n < 2 * folds:
-        raise ValueError(f"{n} networks are too few for {folds} folds, which need two each")
+        raise ValueError(problem)
     everyone = np.arange(n)
     splitter = KFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
     pairs = [(f"fold{number}", rest, test) for number, (rest, test) in enumerate(splitter.split(everyone))]
@@ -56,5 +57,7 @@ def split_folds(n: int, folds: int, validation_share: float, seed: int) -> list[
         train, validation = train_test_split(
             rest, test_size=validation_share, random_state=derive_seed(seed, "validation", name) % 2**32
         )
+        if len(train) < 2:
+            raise ValueError(problem)
         result.append(Fold(name, np.sort(train), np.sort(validation), test))
     return result

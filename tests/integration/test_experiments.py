@@ -1,0 +1,51 @@
+"""Every experiment runs at a tiny budget, from the command line to its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scripts import ROOT, run_here
+
+NAP2_TINY = [
+    "data.population=6",
+    "data.space.stem_channels=5",
+    "data.space.stacks=1",
+    "data.space.cells_per_stack=1",
+    "data.train_images=60",
+    "data.plan.batch_size=20",
+    "data.plan.epochs=2",
+    "data.every_n_steps=2",
+    "data.max_snapshots=2",
+    "autoencoder.widths=[8,8,4]",
+    "autoencoder.max_epochs=1",
+    "predictor.max_epochs=1",
+    "folds=2",
+    "rule.final_size=1",
+    "grid.final_size=[1]",
+]
+BUDGETS = {
+    "nap2": NAP2_TINY,
+    "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
+}
+
+
+def test_every_experiment_has_a_tiny_budget():
+    assert {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")} == BUDGETS.keys()
+
+
+@pytest.mark.filterwarnings("ignore:.*1 of 5 training files")
+@pytest.mark.parametrize("name", BUDGETS)
+def test_experiment_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest):
+    overrides = BUDGETS[name]
+    if any("{data}" in item for item in overrides):
+        data = request.getfixturevalue("foretrain_data")
+        overrides = [item.format(data=data) for item in overrides]
+    folder = tmp_path / "run"
+    fixed = [f"experiment={name}", f"run_dir={folder}", f"data.cache={tmp_path / 'cache'}", "parallel.workers=1"]
+    ended = run_here("train.py", *fixed, *overrides, folder=tmp_path)
+    assert ended.code == 0, ended.printed + ended.errors
+    assert "report.md" in ended.printed
+    assert json.loads((folder / "metrics.json").read_text())
+    assert (folder / "report.md").read_text().startswith("# ")
