@@ -8,14 +8,14 @@ Forward and backward of one batch at the published widths (512, 256, 128).
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
+from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foretrain.snapshots.autoencoder import FeatureMapAutoencoder
 from foretrain.snapshots.statistics import MAX_LAYERS, ROWS, STATISTICS
+from timing import ratios, seconds, seconds_in_turn
 
 WIDTHS = (512, 256, 128)
 
@@ -32,15 +32,18 @@ def main() -> None:
     literal = literal_network(WIDTHS).to(device)
     padded = nn.functional.pad(maps, (0, 0, 0, 0, 0, MAX_LAYERS - options.layers)).permute(0, 3, 1, 2).contiguous()
 
-    seconds = _seconds(lambda: ours.loss(maps, rows).backward(), device)
-    literal_seconds = _seconds(lambda: (literal(padded) - padded).square().mean().backward(), device)
-    rate = matmul_operations(options.batch, options.layers) / seconds
+    ours_seconds, literal_seconds = seconds_in_turn(
+        lambda: ours.loss(maps, rows).backward(),
+        lambda: (literal(padded) - padded).square().mean().backward(),
+        device=device,
+    )
+    rate = matmul_operations(options.batch, options.layers) / median(ours_seconds)
     peak = _matmul_peak(device)
     print(f"batch {options.batch}, {options.layers} layers, widths {WIDTHS}, {device}, {options.threads} threads")
-    print(f"foretrain    {1e3 * seconds:9.1f} ms  {rate / 1e9:9.1f} GFLOP/s")
-    print(f"literal      {1e3 * literal_seconds:9.1f} ms")
+    print(f"foretrain    {1e3 * median(ours_seconds):9.1f} ms  {rate / 1e9:9.1f} GFLOP/s")
+    print(f"literal      {1e3 * median(literal_seconds):9.1f} ms")
     print(f"matmul peak  {'':9}     {peak / 1e9:9.1f} GFLOP/s")
-    print(f"times faster than literal convolutions: {literal_seconds / seconds:.1f}")
+    print(f"times faster than literal convolutions: {median(ratios(literal_seconds, ours_seconds)):.1f}")
     print(f"share of the matmul peak: {rate / peak:.2f}")
 
 
@@ -71,31 +74,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--layers", type=int, default=MAX_LAYERS)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
 
 def _matmul_peak(device: torch.device, size: int = 2048) -> float:
     first, second = torch.randn(2, size, size, device=device)
-    return 2 * size**3 / _seconds(lambda: first @ second, device)
-
-
-def _seconds(work: Callable[[], Tensor | None], device: torch.device, repeats: int = 5) -> float:
-    """Returns the best of several timings, after one warm-up."""
-    timings = []
-    for _ in range(repeats + 1):
-        _wait(device)
-        start = time.perf_counter()
-        work()
-        _wait(device)
-        timings.append(time.perf_counter() - start)
-    return min(timings[1:])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return 2 * size**3 / seconds(lambda: first @ second, device=device)
 
 
 if __name__ == "__main__":

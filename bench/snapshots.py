@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -27,6 +25,7 @@ from foretrain.snapshots.recorder import SnapshotRecorder
 from foretrain.snapshots.statistics import ROWS, STATISTICS, NetworkStatistics, trainable_layers
 from foretrain.snapshots.storage import compress
 from foretrain.spaces.nasbench101 import NASBench101
+from timing import ratios, seconds, seconds_in_turn
 
 CLASSES = 10
 Batch = tuple[Tensor, Tensor]
@@ -67,20 +66,20 @@ class Costs:
 
 def measure(network: nn.Module, batches: list[Batch], every: int, repeats: int) -> Costs:
     """Trains with and without the recorder in turn, then takes snapshots in both ways."""
-    plain, recorded = [], []
-    for _ in range(repeats):
-        plain.append(_seconds(lambda: train(network, batches)))
-        recorder = SnapshotRecorder(every, max_snapshots=len(batches))
-        recorded.append(_seconds(lambda recorder=recorder: train(network, batches, recorder)))
+    plain, recorded = seconds_in_turn(
+        lambda: train(network, batches),
+        lambda: train(network, batches, SnapshotRecorder(every, max_snapshots=len(batches))),
+        repeats,
+    )
     layers = list(trainable_layers(network).values())
     statistics = NetworkStatistics(layers, torch.Generator())
     return Costs(
         layers=len(layers),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         training=median(plain),
-        ratios=[after / before for before, after in zip(plain, recorded, strict=True)],
-        snapshot=median(_seconds(statistics) for _ in range(10 * repeats)),
-        loop=median(_seconds(lambda: describe_in_a_loop(layers)) for _ in range(repeats)),
+        ratios=ratios(recorded, plain),
+        snapshot=seconds(statistics, 10 * repeats),
+        loop=seconds(lambda: describe_in_a_loop(layers), repeats),
         size=compress(statistics()).numpy().nbytes,
     )
 
@@ -136,12 +135,6 @@ def _describe(row: np.ndarray) -> list[float]:
         shape = [np.mean(centred**3) / std**3, np.mean(centred**4) / std**4]
     quartiles = np.percentile(row, [0, 25, 50, 75, 100])
     return [mean, row.var(), std, *quartiles, *shape, np.abs(row).sum(), np.sqrt((row**2).sum())]
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def _batches(size: int, count: int) -> list[Batch]:

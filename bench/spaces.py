@@ -9,20 +9,20 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import torch
 
 from foretrain.spaces.nasbench101 import Cells101, NASBench101
+from timing import ratios, seconds, seconds_in_turn
 
 NASBENCH101_TABLE = "nasbench101/cells_test_accuracy.parquet"
 NASBENCH101_COLUMNS = ["edge_bits", "n", "op1", "op2", "op3", "op4", "op5"]
-RUNS = 3
 
 Matrix = list[list[int]]
 Cell = tuple[Matrix, list[int]]
@@ -54,19 +54,10 @@ def main() -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Prints both rates and their ratio."""
-    rate = comparison.count / best_seconds(comparison.ours)
-    reference = comparison.reference_count / best_seconds(comparison.reference)
-    print(f"{comparison.name:38} {rate:12,.0f} {reference:13,.0f} {rate / reference:7.1f}")
-
-
-def best_seconds(work: Callable[[], object]) -> float:
-    """Returns the shortest of three runs in seconds of processor time, which other work on the machine hardly moves."""
-    times = []
-    for _ in range(RUNS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+    ours, reference = seconds_in_turn(comparison.ours, comparison.reference)
+    rate, reference_rate = comparison.count / median(ours), comparison.reference_count / median(reference)
+    ratio = median(ratios(reference, ours)) * comparison.count / comparison.reference_count
+    print(f"{comparison.name:38} {rate:12,.0f} {reference_rate:13,.0f} {ratio:7.1f}")
 
 
 def nasbench101_comparisons(count: int) -> Iterator[Comparison]:
@@ -132,10 +123,8 @@ def print_whole_nasbench101(path: Path) -> None:
 
     cells = load()
     megabytes = sum(tensor.nbytes for tensor in cells.tensors()) / 1e6
-    print(
-        f"whole nasbench101: {len(cells):,} cells of {megabytes:.1f} MB, read in {best_seconds(load):.2f} s,", end=" "
-    )
-    print(f"enumerated in {best_seconds(NASBench101().enumerate):.2f} s")
+    print(f"whole nasbench101: {len(cells):,} cells of {megabytes:.1f} MB, read in {seconds(load):.2f} s,", end=" ")
+    print(f"enumerated in {seconds(NASBench101().enumerate):.2f} s")
 
 
 def plain_cells(cells: Cells101) -> list[Cell]:

@@ -1,7 +1,7 @@
 """Prints how long it takes to encode whole spaces on one core, beside plain Python that takes one cell at a time.
 
-Seconds are processor time, the best of three runs; "ratio" is how many times longer plain Python takes for a cell, and
-"peak" is how much memory the process needed at most by then, beyond what it had before it encoded anything.
+Seconds are processor time, the median of three runs; "ratio" is how many times longer plain Python takes for a cell,
+and "peak" is how much memory the process needed at most by then, beyond what it had before it encoded anything.
 
     python bench/spaces_encodings.py [--few 300]
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
+from statistics import median
 
 import torch
 
@@ -24,8 +24,7 @@ from foretrain.spaces.nasbench101.encoders import VOCABULARY as VOCABULARY_101
 from foretrain.spaces.nasbench201 import NASBench201
 from foretrain.spaces.nasbench201.encoders import ENCODERS as ENCODERS_201
 from foretrain.spaces.nasbench201.encoders import VOCABULARY as VOCABULARY_201
-
-RUNS = 3
+from timing import ratios, seconds_in_turn
 
 Graph = tuple[list[str], list[list[int]]]
 """Labels of the vertices, and for each vertex those that lead to it."""
@@ -56,20 +55,10 @@ def compare(
     references = plain_encoders(plain_graphs(graphs, vocabulary), plain_choices(some), vocabulary, lengths)
     before = peak_megabytes()
     for kind, reference in references:
-        seconds = best_seconds(lambda kind=kind: encoders[kind](archs))
-        ratio = best_seconds(reference) / few / (seconds / len(archs))
-        line = f"{space.name + ' ' + kind:32} {len(archs):8,} {seconds:8.3f} {ratio:7.0f}"
+        ours, plain = seconds_in_turn(lambda kind=kind: encoders[kind](archs), reference)
+        ratio = median(ratios(plain, ours)) * len(archs) / few
+        line = f"{space.name + ' ' + kind:32} {len(archs):8,} {median(ours):8.3f} {ratio:7.0f}"
         print(f"{line} {peak_megabytes() - before:8.0f}")
-
-
-def best_seconds(work: Callable[[], object]) -> float:
-    """Returns the shortest of three runs in seconds of processor time."""
-    times = []
-    for _ in range(RUNS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def peak_megabytes() -> float:

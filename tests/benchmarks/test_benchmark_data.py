@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -176,9 +175,3 @@ def test_the_constructors_are_config_schemas():
         check({**node, "n_train": 0})
     with pytest.raises(ConfigError, match=r"did you mean 'n_train'"):
         check({**node, "n_trian": 3})
-
-
-def test_fields_of_different_lengths_are_refused():
-    batch = CurveBatch(torch.zeros(2, 3), torch.zeros(2), torch.zeros(2))
-    with pytest.raises(ValueError, match=r"CurveBatch: fields of different lengths \[1, 2\]"):
-        replace(batch, target=torch.zeros(1))

@@ -12,13 +12,8 @@ import pytest
 from foretrain.benchmarks.format import write_benchmark
 from foretrain.benchmarks.table import Benchmark
 from foretrain.errors import ConfigError
-from foretrain.evaluation.record_benchmark import (
-    BenchmarkRecording,
-    RecordBenchmark,
-    SharedTraining,
-    agreement_table,
-    spread_table,
-)
+from foretrain.evaluation.benchmark_recording import BenchmarkRecording, SharedTraining
+from foretrain.evaluation.record_benchmark import RecordBenchmark, agreement_table, spread_table
 from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.parallel import ParallelMap
 from foretrain.runtime.study import RunContext, TrainerFactory
@@ -147,7 +142,7 @@ def test_agreement_leaves_out_networks_that_guess(tmp_path):
 
 def made_up_record(accuracy: float) -> dict:
     curve = [accuracy] * TRAINING.epochs
-    curves = {name: curve for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    curves = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), curve)
     costs = {"seconds": 1.0, "parameters": 10, "flops": 20}
     return curves | costs | {"final_val_accuracy": accuracy, "test_accuracy": accuracy}
 

@@ -25,7 +25,16 @@ NAP2_TINY = [
     "rule.final_size=1",
     "grid.final_size=[1]",
 ]
+DIGITS_TINY = [
+    "data.networks=4",
+    "data.repeated=2",
+    "data.train_images=60",
+    "data.training.epochs=2",
+    "data.training.batch_size=20",
+]
 BUDGETS = {
+    "digits101": DIGITS_TINY,
+    "digits201": DIGITS_TINY,
     "nap2": NAP2_TINY,
     "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
 }
@@ -46,6 +55,5 @@ def test_experiment_runs(name: str, tmp_path: Path, request: pytest.FixtureReque
     fixed = [f"experiment={name}", f"run_dir={folder}", f"data.cache={tmp_path / 'cache'}", "parallel.workers=1"]
     ended = run_here("train.py", *fixed, *overrides, folder=tmp_path)
     assert ended.code == 0, ended.printed + ended.errors
-    assert "report.md" in ended.printed
     assert json.loads((folder / "metrics.json").read_text())
     assert (folder / "report.md").read_text().startswith("# ")

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scripts import Ended, command, run_apart, run_here
 
-ROOT = Path(__file__).parent.parent.parent
 TINY = [
     "data.population=8",
     "data.space.stem_channels=8",
@@ -36,22 +35,25 @@ TINY = [
 FILES = {"config.yaml", "metrics.json", "timings.json", "predictions.parquet", "provenance.json", "report.md"}
 
 
-def run(script: str, *overrides: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", str(ROOT / script), *overrides]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | env, timeout=300)
-    assert not check or result.returncode == 0, result.stdout + result.stderr
-    return result
+def options(folder: Path, cache: Path, *overrides: str) -> list[str]:
+    return ["experiment=nap2", *TINY, f"run_dir={folder}", f"data.cache={cache}", *overrides]
 
 
-def train(folder: Path, cache: Path, *overrides: str, **kwargs) -> subprocess.CompletedProcess[str]:
-    return run("train.py", "experiment=nap2", *TINY, f"run_dir={folder}", f"data.cache={cache}", *overrides, **kwargs)
+def train(folder: Path, cache: Path, *overrides: str) -> Ended:
+    return run_here("train.py", *options(folder, cache, "parallel.workers=1", *overrides), folder=cache.parent)
+
+
+def finish(ended: Ended) -> str:
+    assert ended.code == 0, ended.printed + ended.errors
+    return ended.printed
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, Path, str]:
     """A run folder, its cache, and what was printed."""
     folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
-    return folder, cache, train(folder, cache, "parallel.workers=2", "logger=wandb", WANDB_MODE="offline").stdout
+    overrides = options(folder, cache, "parallel.workers=2", "logger=wandb")
+    return folder, cache, finish(run_apart("train.py", *overrides, folder=cache.parent, WANDB_MODE="offline"))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_predictions_are_one_row_a_network_and_snapshot(finished, recording):
 
 
 def test_the_same_seed_gives_the_same_metrics_whatever_the_workers(finished, tmp_path):
-    train(tmp_path / "again", tmp_path / "cache", "parallel.workers=1")
+    finish(train(tmp_path / "again", tmp_path / "cache"))
     for name in ("metrics.json", "predictions.parquet"):
         assert (tmp_path / "again" / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
@@ -102,7 +104,7 @@ def test_a_second_run_reuses_the_recording_and_a_larger_population_extends_it(fi
     before = {path.name: path.stat().st_mtime_ns for path in (recording / "networks").iterdir()}
     cache = tmp_path / "cache"
     shutil.copytree(finished[1], cache)
-    train(tmp_path / "larger", cache, "data.population=9")
+    finish(train(tmp_path / "larger", cache, "data.population=9"))
     (copied,) = cache.iterdir()
     after = {path.name: path.stat().st_mtime_ns for path in (copied / "networks").iterdir()}
     assert len(after) == 9
@@ -111,33 +113,37 @@ def test_a_second_run_reuses_the_recording_and_a_larger_population_extends_it(fi
 
 def test_a_recording_that_was_killed_goes_on(finished, recording, tmp_path):
     cache = tmp_path / "cache"
-    command = [sys.executable, "-W", "ignore", str(ROOT / "train.py"), "experiment=nap2", *TINY, "parallel.workers=1"]
-    command += [f"run_dir={tmp_path / 'run'}", f"data.cache={cache}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        while len(list(cache.glob("*/records/*.json"))) < 3:
+    killed_run = command("train.py", *options(tmp_path / "run", cache, "parallel.workers=1"))
+    with subprocess.Popen(killed_run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        while len(list(cache.glob("*/records/net-*.json"))) < 3:
             assert job.poll() is None
             time.sleep(0.05)
         os.kill(job.pid, signal.SIGKILL)
     killed = {path.stem for path in cache.glob("*/records/net-*.json")}
     assert 3 <= len(killed) < 8
-    train(tmp_path / "run", cache, "parallel.workers=1")
+    finish(train(tmp_path / "run", cache))
     assert (tmp_path / "run" / "metrics.json").read_bytes() == (finished[0] / "metrics.json").read_bytes()
     (again,) = cache.iterdir()
     for path in (recording / "networks").iterdir():
         assert (again / "networks" / path.name).read_bytes() == path.read_bytes()
 
 
+def predict(checkpoint: Path, source: Path, output: Path, *overrides: str) -> None:
+    given = (f"checkpoint={checkpoint}", f"input={source}", f"output={output}")
+    finish(run_here("predict.py", *given, *overrides, folder=output.parent))
+
+
 @pytest.mark.parametrize("fold", [0, 1, None])
 def test_predict_gives_the_numbers_of_the_run(finished, recording, tmp_path, fold):
     folder, output = finished[0], tmp_path / "forecast.csv"
     chosen = [] if fold is None else [f"fold={fold}"]
-    run("predict.py", f"checkpoint={folder}", f"input={recording}", f"output={output}", *chosen)
+    predict(folder, recording, output, *chosen)
     table = pd.read_csv(output)
     assert list(table.columns) == ["arch_id", "snapshots", "mean"]
     assert len(table) == 8 * 3
     if fold is None:
         by_file = tmp_path / "by_file.parquet"
-        run("predict.py", f"checkpoint={folder}/checkpoints/final.ckpt", f"input={recording}", f"output={by_file}")
+        predict(folder / "checkpoints" / "final.ckpt", recording, by_file)
         assert np.allclose(pd.read_parquet(by_file)["mean"], table["mean"], atol=1e-6)
         return
     of_run = pd.read_parquet(folder / "predictions.parquet").query("fold == @fold")
@@ -148,8 +154,9 @@ def test_predict_gives_the_numbers_of_the_run(finished, recording, tmp_path, fol
 
 def test_predict_reads_one_network(finished, recording, tmp_path):
     path = recording / "networks" / "net-0003.npy"
-    run("predict.py", f"checkpoint={finished[0]}", f"input={path}", f"output={tmp_path / 'one.csv'}")
-    run("predict.py", f"checkpoint={finished[0]}", f"input={recording}", f"output={tmp_path / 'all.csv'}")
+    overrides = [f"checkpoint={finished[0]}", f"input={path}", f"output={tmp_path / 'one.csv'}"]
+    finish(run_apart("predict.py", *overrides, folder=tmp_path))
+    predict(finished[0], recording, tmp_path / "all.csv")
     one, everything = pd.read_csv(tmp_path / "one.csv"), pd.read_csv(tmp_path / "all.csv")
     same = everything.query("arch_id == 'net-0003'")["mean"]
     assert np.allclose(one["mean"], same, atol=1e-4)
@@ -171,10 +178,9 @@ def test_predict_reads_one_network(finished, recording, tmp_path):
     ],
 )
 def test_a_wrong_config_ends_with_2_and_writes_nothing(tmp_path, overrides, code, message):
-    result = train(tmp_path / "run", tmp_path / "cache", *overrides, check=False)
-    assert result.returncode == code, result.stderr
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    ended = train(tmp_path / "run", tmp_path / "cache", *overrides)
+    assert ended.code == code, ended.errors
+    assert message in ended.errors
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "run" / "metrics.json").exists()
 
@@ -220,10 +226,9 @@ def test_bad_data_ends_with_1_and_writes_nothing(finished, recording, tmp_path, 
     }[case]()
     given = {"checkpoint": finished[0], "input": recording, "output": tmp_path / "out.csv"}
     overrides = [f"{k}={v}" for k, v in given.items()] + changes
-    result = run("predict.py", *overrides, check=False)
-    assert result.returncode == code, result.stderr
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    ended = run_here("predict.py", *overrides, folder=tmp_path)
+    assert ended.code == code, ended.errors
+    assert message in ended.errors
     assert not (tmp_path / "out.csv").exists()
     assert not (tmp_path / "out.xlsx").exists()
 
@@ -232,7 +237,8 @@ def test_a_damaged_recording_stops_the_run_with_1(finished, tmp_path):
     shutil.copytree(finished[1], tmp_path / "cache")
     (folder,) = (tmp_path / "cache").iterdir()
     (folder / "networks" / "net-0005.npy").write_bytes(b"nothing")
-    result = train(tmp_path / "run", tmp_path / "cache", check=False)
-    assert result.returncode == 1
-    assert "net-0005.npy" in result.stderr
+    ended = train(tmp_path / "run", tmp_path / "cache")
+    assert ended.code == 1
+    assert "net-0005.npy" in ended.errors
+    assert "Traceback" not in ended.errors
     assert not (tmp_path / "run" / "metrics.json").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from foretrain.errors import ItemsFailedError
+from foretrain.errors import DataError, ItemsFailedError
 from foretrain.runtime.parallel import ParallelMap
 from foretrain.runtime.seeding import make_generator
 
@@ -29,6 +29,10 @@ def fail_on_two(item):
     if item == 2:
         raise ValueError("two is bad")
     return {"value": item}
+
+
+def find_no_file(item):
+    raise DataError("table.csv", "no such file", "Check the path")
 
 
 def test_results_do_not_depend_on_the_number_of_workers(tmp_path):
@@ -58,6 +62,12 @@ def test_a_failed_item_is_reported_and_the_others_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["b.json", "d.json"]
 
 
+def test_an_error_for_the_user_is_told_without_its_traceback(tmp_path):
+    with pytest.raises(ItemsFailedError, match=r"a: table.csv: no such file. Check the path$") as caught:
+        ParallelMap(workers=1)(find_no_file, {"a": 0}, tmp_path, "working")
+    assert "Traceback" not in str(caught.value)
+
+
 def test_a_killed_map_goes_on_with_what_is_missing(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(
@@ -74,7 +84,7 @@ def test_a_killed_map_goes_on_with_what_is_missing(tmp_path):
         """)
     )
     job = subprocess.Popen([sys.executable, str(script), str(tmp_path / "out")])
-    while len(list((tmp_path / "out").glob("*.json"))) < 3:
+    while len(list((tmp_path / "out").glob("i*.json"))) < 3:
         assert job.poll() is None
         time.sleep(0.05)
     os.kill(job.pid, signal.SIGKILL)

@@ -292,8 +292,3 @@ def test_settings_are_checked_as_config_nodes():
     for name, value in wrong.items():
         with pytest.raises(ConfigError, match=name):
             check({"_target_": path + "AutoencoderSettings", name: value})
-
-
-def test_batches_refuse_fields_of_different_lengths():
-    with pytest.raises(ValueError, match="CodeBatch: fields of different lengths"):
-        CodeBatch(torch.zeros(3, 1, 1), torch.ones(2), torch.zeros(3), torch.arange(3))

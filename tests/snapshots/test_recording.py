@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from foretrain.snapshots.recording import SnapshotPopulation
 from foretrain.snapshots.storage import compress
 from foretrain.spaces.nasbench101 import NASBench101
 from foretrain.training.candidate import CandidateTraining, TrainingPlan
+from foretrain.training.cost import count_costs
 from foretrain.training.population import Recipe
 
 SPACE = NASBench101(stem_channels=5, stacks=1, cells_per_stack=1, batch_norm_momentum=0.1)
@@ -57,10 +57,7 @@ def test_a_recording_is_what_a_recorder_sees(recorded):
 def test_flops_of_a_known_network(recorded):
     """Input -> output alone: the stem, one 1x1 projection and the classifier; two operations a multiply-accumulate."""
     made, _ = recorded
-    from foretrain.snapshots.recording import _costs
-
-    candidate = replace(made.candidates[0], arch="0100:input,output")
-    costs = _costs(candidate, SPACE, made.images)
+    costs = count_costs(SPACE, "0100:input,output", made.images)
     assert costs["flops"] == 2 * (64 * 9 * 5 + 64 * 5 * 5 + 5 * 10)
     assert costs["parameters"] == (9 * 5 + 10) + (25 + 10) + (50 + 10)
 

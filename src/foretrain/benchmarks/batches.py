@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foretrain.runtime.batches import TensorBatch
+from foretrain.batches import TensorBatch
 from foretrain.spaces.encodings.graph import GraphBatch
 
 

@@ -28,6 +28,7 @@ from foretrain.benchmarks.format import (
 from foretrain.benchmarks.space import load_space
 from foretrain.errors import DataError
 from foretrain.runtime.files import sha256
+from foretrain.runtime.seeding import make_generator
 from foretrain.spaces.base import Architectures, SearchSpace
 
 Rows = NDArray[np.int64]
@@ -276,8 +277,6 @@ class Benchmark:
         Raises:
             DataError: There are fewer (distinct) architectures than asked for.
         """
-        from foretrain.runtime.seeding import make_generator  # noqa: PLC0415 - it imports Lightning, which takes seconds
-
         rows = np.unique(self.rows(among))
         order = torch.randperm(len(rows), generator=make_generator(seed, "benchmark split")).numpy()
         drawn = rows[order]

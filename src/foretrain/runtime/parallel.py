@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import joblib
 import torch
 
-from foretrain.errors import ItemsFailedError
+from foretrain.errors import ForetrainError, ItemsFailedError
 from foretrain.runtime.files import read_json, write_json
 from foretrain.runtime.progress import progress_bar
 
@@ -78,13 +78,18 @@ class ParallelMap:
 def _run_item(
     function: Callable[[Item], Record], key: str, item: Item, folder: Path, threads: int
 ) -> tuple[str, str | None]:
-    """Runs one item with its number of threads and writes its record; an exception comes back as its traceback."""
+    """Runs one item with its number of threads and writes its record; an error comes back as text.
+
+    What is raised on purpose says all in its message, everything else comes with its traceback.
+    """
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         record = function(item)
         write_json(folder / f"{key}.json", record)
-    except Exception:  # noqa: BLE001 - one bad item must not end the others; it is reported with its traceback
+    except ForetrainError as error:
+        return key, str(error)
+    except Exception:  # noqa: BLE001 - one bad item must not end the others
         return key, traceback.format_exc()
     finally:
         torch.set_num_threads(threads_before)

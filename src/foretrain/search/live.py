@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from foretrain.search.agent import FloatArray, IndexArray
-from foretrain.snapshots.batch import SnapshotBatch
+from foretrain.snapshots.batches import SnapshotBatch
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.recorder import SnapshotRecorder, Snapshots
 from foretrain.snapshots.storage import compress

@@ -1,87 +1,13 @@
-"""Tables that live on the device as tensors; a batch is an index into them."""
+"""Feature maps and codes as Lightning data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
-
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
 from foretrain.runtime.seeding import make_generator
-from foretrain.snapshots.batch import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, TensorBatch, valid_steps
-
-Table = TypeVar("Table", bound=TensorBatch)
-
-
-class IndexLoader(Generic[Table]):
-    """An iterable over batches of a table.
-
-    Args:
-        table: The samples.
-        batches: Gives the index tensors of an epoch. It is called when the first batch is taken and not before: a
-            resumed Trainer makes its iterator first and then moves on to the next epoch.
-    """
-
-    def __init__(self, table: Table, batches: Callable[[], Sequence[Tensor]]) -> None:
-        self.table = table
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches())
-
-    def __iter__(self) -> Iterator[Table]:
-        device = self.table.tensors()[0].device
-        for index in self.batches():
-            yield self.table[index.to(device)]
-
-
-class TableData(LightningDataModule, Generic[Table]):
-    """A training and a validation table, each moved to the trainer's device whole.
-
-    Training samples are shuffled by a generator that depends on the seed and the epoch only, so a resumed run sees the
-    same batches. With several devices each takes its share of the training samples and the whole validation table.
-
-    Args:
-        train: Training samples.
-        val: Validation samples.
-        batch_size: Samples in a batch. A single training sample that remains at the end joins the batch before it:
-            batch normalisation needs two.
-        seed: Seed of the shuffling.
-    """
-
-    def __init__(self, train: Table, val: Table, batch_size: int, seed: int) -> None:
-        super().__init__()
-        self.train = train
-        self.val = val
-        self.batch_size = batch_size
-        self.seed = seed
-
-    def setup(self, stage: str) -> None:
-        """Moves both tables to the device."""
-        device = self._runner().strategy.root_device
-        self.train, self.val = self.train.to(device), self.val.to(device)
-
-    def train_dataloader(self) -> IndexLoader[Table]:
-        """Returns the training samples, in a new order every epoch."""
-        return IndexLoader(self.train, self._shuffled)
-
-    def val_dataloader(self) -> IndexLoader[Table]:
-        """Returns the validation samples, in order."""
-        return IndexLoader(self.val, lambda: torch.split(torch.arange(self.val.batch_size), self.batch_size))
-
-    def _shuffled(self) -> list[Tensor]:
-        runner = self._runner()
-        rank, ranks = runner.global_rank, runner.world_size
-        generator = make_generator(self.seed, "epoch", runner.current_epoch)
-        order = torch.randperm(self.train.batch_size, generator=generator)
-        return _batches(order[rank::ranks][: len(order) // ranks], self.batch_size)
-
-    def _runner(self) -> Trainer:
-        if self.trainer is None:
-            raise RuntimeError(f"{type(self).__name__} is used by a Trainer only")
-        return self.trainer
+from foretrain.runtime.tables import TableData
+from foretrain.snapshots.batches import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, valid_steps
 
 
 class FeatureMapData(TableData[FeatureMapBatch]):
@@ -145,11 +71,3 @@ def _feature_maps(population: SnapshotBatch, kind: str, chosen: Tensor, networks
     network = networks[position]
     maps = population.maps[network, step, KINDS.index(kind)]
     return FeatureMapBatch(maps, population.rows[network], population.arch_id[network])
-
-
-def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cuts an order into batches, none of a single sample unless it is the only one."""
-    batches = list(torch.split(order, batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches

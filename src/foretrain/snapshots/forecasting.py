@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foretrain.snapshots.batch import SnapshotBatch
+from foretrain.snapshots.batches import SnapshotBatch
 from foretrain.snapshots.module import SnapshotPredictor
 
 

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from foretrain.batches import TensorBatch
 from foretrain.snapshots.autoencoder import FeatureMapAutoencoder, FeatureMapEncoder
-from foretrain.snapshots.batch import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, valid_steps
+from foretrain.snapshots.batches import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, valid_steps
 from foretrain.snapshots.normalizer import FeatureNormalizer
 from foretrain.snapshots.predictor import SequencePredictor
+
+Batch = TypeVar("Batch", bound=TensorBatch)
 
 _CHUNK = 128  # feature maps encoded at once: 40 MB as float32 at 65 layers
 
 
-class AutoencoderModule(LightningModule):
+class LossModule(LightningModule, ABC, Generic[Batch]):
+    """Trains by Adam on a loss and logs it as ``train/loss`` and ``val/loss``.
+
+    A subclass has the hyperparameters ``learning_rate`` and ``weight_decay``.
+    """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Returns the loss of a batch."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the loss of a batch."""
+        loss = self.loss(batch)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Logs the loss of a batch."""
+        self.log("val/loss", self.loss(batch), batch_size=batch.batch_size)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns Adam over all parameters."""
+        options = self.hparams
+        return torch.optim.Adam(self.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"])
+
+
+class AutoencoderModule(LossModule[FeatureMapBatch]):
     """Trains the autoencoder of one kind of feature maps; logs ``train/loss`` and ``val/loss``.
 
     Args:
@@ -31,25 +62,12 @@ class AutoencoderModule(LightningModule):
         self.normalizer = FeatureNormalizer()
         self.autoencoder = FeatureMapAutoencoder(widths)
 
-    def training_step(self, batch: FeatureMapBatch, batch_idx: int) -> Tensor:
+    def loss(self, batch: FeatureMapBatch) -> Tensor:
         """Returns the loss of a batch."""
-        loss = self._loss(batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
-        return loss
-
-    def validation_step(self, batch: FeatureMapBatch, batch_idx: int) -> None:
-        """Logs the loss of a batch."""
-        self.log("val/loss", self._loss(batch), batch_size=batch.batch_size)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns Adam over all parameters."""
-        return _adam(self)
-
-    def _loss(self, batch: FeatureMapBatch) -> Tensor:
         return self.autoencoder.loss(self.normalizer(batch.maps, batch.rows), batch.rows)
 
 
-class SequencePredictorModule(LightningModule):
+class SequencePredictorModule(LossModule[CodeBatch]):
     """Trains the LSTM on encoded snapshots; logs ``train/loss`` and ``val/loss``.
 
     Args:
@@ -74,21 +92,8 @@ class SequencePredictorModule(LightningModule):
         self.save_hyperparameters()
         self.predictor = SequencePredictor(inputs, hidden, dropout)
 
-    def training_step(self, batch: CodeBatch, batch_idx: int) -> Tensor:
+    def loss(self, batch: CodeBatch) -> Tensor:
         """Returns the loss of a batch."""
-        loss = self._loss(batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
-        return loss
-
-    def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
-        """Logs the loss of a batch."""
-        self.log("val/loss", self._loss(batch), batch_size=batch.batch_size)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns Adam over all parameters."""
-        return _adam(self)
-
-    def _loss(self, batch: CodeBatch) -> Tensor:
         return self.predictor.loss(batch.codes, batch.lengths, batch.target, self.hparams["train_lengths"])
 
 
@@ -141,9 +146,3 @@ class SnapshotPredictor(LightningModule):
             maps = batch.maps[network, step, kind].to(self.device)
             codes.append(self.encoders[name](self.normalizers[name](maps, rows), rows))
         return torch.cat(codes, dim=-1)
-
-
-def _adam(module: LightningModule) -> torch.optim.Optimizer:
-    """Adam with the module's ``learning_rate`` and ``weight_decay``."""
-    options = module.hparams
-    return torch.optim.Adam(module.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"])

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from foretrain.snapshots.batch import valid_steps
+from foretrain.snapshots.batches import valid_steps
 
 
 class SequencePredictor(nn.Module):

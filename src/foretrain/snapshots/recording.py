@@ -10,21 +10,18 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 
 from foretrain.errors import ConfigError
 from foretrain.runtime.parallel import ParallelMap, Record
 from foretrain.runtime.seeding import derive_seed
 from foretrain.snapshots.recorder import SnapshotRecorder
-from foretrain.snapshots.storage import SnapshotFolder
+from foretrain.snapshots.storage import PER_SNAPSHOT, SnapshotFolder
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.candidate import CandidateTraining, TrainingPlan
-from foretrain.training.cost import count_flops, count_parameters
+from foretrain.training.cost import count_costs
 from foretrain.training.images import ImageSet, open_images
 from foretrain.training.population import Candidate, Recipe, sample_population
-
-PER_SNAPSHOT = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -149,20 +146,13 @@ def record_network(candidate: Candidate, population: SnapshotPopulation, folder:
             "final_val_accuracy": training.final_validation_accuracy,
             "test_accuracy": training.final_test_accuracy,
             "seconds": training.seconds,
-            **_costs(candidate, population.space, images),
+            **count_costs(population.space, candidate.arch, images),
         },
     )
 
 
 def _hyperparameters(candidate: Candidate) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(candidate).items() if name not in ("key", "arch")}
-
-
-def _costs(candidate: Candidate, space: SearchSpace[Any], images: ImageSet) -> dict[str, int]:
-    with torch.device("meta"):
-        network = space.build(space.parse([candidate.arch]), images.channels, images.num_classes)
-        image = torch.empty(1, *images.train.images.shape[1:])
-    return {"parameters": count_parameters(network), "flops": count_flops(network, image)}
 
 
 @lru_cache(maxsize=2)

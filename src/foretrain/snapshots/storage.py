@@ -26,11 +26,13 @@ from torch import Tensor
 from foretrain.errors import DataError
 from foretrain.runtime.files import atomic_path, read_json, sha256, write_json
 from foretrain.runtime.parallel import Record
+from foretrain.snapshots.batches import KINDS
 from foretrain.snapshots.recorder import Snapshots
 from foretrain.snapshots.statistics import MAX_LAYERS, ROWS, STATISTICS
 
 FORMAT_VERSION = 1
 RESOLUTION = 1e-8
+PER_SNAPSHOT = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 UNITS = {
     "accuracy": "percent",
     "loss": "mean cross-entropy in nats",
@@ -42,7 +44,6 @@ Maps = NDArray[np.float16]
 Integers = NDArray[np.int64]
 
 _TEXT, _NUMBER = pa.string(), pa.float64()
-_PER_SNAPSHOT = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _FINAL = ("final_val_accuracy", "test_accuracy")
 _COLUMNS = {
     "key": _TEXT,
@@ -51,7 +52,7 @@ _COLUMNS = {
     "layers": pa.list_(_TEXT),
     "rows": pa.list_(pa.int64()),
     "step": pa.list_(pa.int64()),
-    **dict.fromkeys(_PER_SNAPSHOT, pa.list_(_NUMBER)),
+    **dict.fromkeys(PER_SNAPSHOT, pa.list_(_NUMBER)),
     **dict.fromkeys(_FINAL, _NUMBER),
     "seconds": _NUMBER,
     "sha256": _TEXT,
@@ -313,7 +314,7 @@ def compress(features: Tensor) -> Tensor:
 def _description(options: Mapping[str, object]) -> dict[str, object]:
     return {
         "format_version": FORMAT_VERSION,
-        "kinds": ["weights", "gradients"],
+        "kinds": list(KINDS),
         "statistics": list(STATISTICS),
         "values": f"float16 of sign(x) log(1 + |x| / {RESOLUTION})",
         "units": UNITS,
@@ -329,7 +330,7 @@ def _as_json(value: dict[str, object]) -> dict[str, Any]:
 def _check_record(key: str, record: Mapping[str, Any], needed: Sequence[str]) -> None:
     if missing := [name for name in needed if name not in record]:
         raise DataError(f"record of network '{key}'", f"lacks {', '.join(missing)}", "Record the network again")
-    for name in _PER_SNAPSHOT:
+    for name in PER_SNAPSHOT:
         if len(record[name]) != len(record["step"]):
             raise DataError(
                 f"record of network '{key}'",
@@ -365,7 +366,7 @@ def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
         f"it has not 1 to {MAX_LAYERS} layers": ~layers.between(1, MAX_LAYERS),
         "rows and layers differ in number": frame["rows"].map(len) != layers,
         f"its rows are not 1 to {ROWS}": frame["rows"].map(lambda rows: min(rows, default=0) < 1 or max(rows) > ROWS),
-        **{f"{name} has not one value per snapshot": frame[name].map(len) != steps for name in _PER_SNAPSHOT},
+        **{f"{name} has not one value per snapshot": frame[name].map(len) != steps for name in PER_SNAPSHOT},
         **{f"{name} is not in 0 to 100 percent": ~frame[name].between(0, 100) for name in _FINAL},
     }
     for problem, where in problems.items():

@@ -25,7 +25,7 @@ from foretrain.runtime.progress import Advance, progress_bar
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.seeding import derive_seed, seed_everything
 from foretrain.runtime.study import TrainerFactory
-from foretrain.snapshots.batch import KINDS, CodeBatch, SnapshotBatch
+from foretrain.snapshots.batches import KINDS, CodeBatch, SnapshotBatch
 from foretrain.snapshots.data import CodeData, FeatureMapData
 from foretrain.snapshots.module import AutoencoderModule, SequencePredictorModule, SnapshotPredictor
 

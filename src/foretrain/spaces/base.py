@@ -4,48 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
+from foretrain.batches import TensorBatch
 from foretrain.errors import ConfigError
 from foretrain.spaces.encodings.graph import GraphBatch
 
 
 @dataclass(frozen=True, eq=False)
-class Architectures:
-    """A batch of n architectures as small integer tensors, never as objects.
-
-    A space subclasses this with its tensors as fields; in every field the first dimension is n.
-    """
-
-    def __post_init__(self) -> None:
-        lengths = {len(tensor) for tensor in self.tensors()}
-        if len(lengths) > 1:
-            raise ValueError(f"{type(self).__name__}: fields of different lengths {sorted(lengths)}")
-
-    def tensors(self) -> list[Tensor]:
-        """The fields, in order."""
-        return [getattr(self, field.name) for field in fields(self)]
-
-    def __len__(self) -> int:
-        return len(self.tensors()[0])
-
-    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Self:
-        """Selects architectures; an integer gives a batch of one."""
-        if isinstance(index, int):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"architecture {index} of {len(self)}")
-            index = slice(index, index + 1 or None)
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.tensors()[0].device)
-        return type(self)(*(tensor[index] for tensor in self.tensors()))
-
-    def to(self, device: torch.device | str) -> Self:
-        """Moves all fields to a device."""
-        return type(self)(*(tensor.to(device) for tensor in self.tensors()))
+class Architectures(TensorBatch):
+    """A batch of n architectures as small integer tensors, which a space names as its fields."""
 
     @classmethod
     def cat(cls, batches: Sequence[Self]) -> Self:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foretrain.errors import ConfigError, DataError
 from foretrain.spaces.base import Architectures, SearchSpace
+from foretrain.spaces.checks import check_pairs, check_rate, check_single
 
 Factory = Callable[[int, int], nn.Module]
 """Makes a network from the number of image channels and the number of classes."""
@@ -64,8 +65,7 @@ class ModuleSpace(SearchSpace[Members]):
         Raises:
             ValueError: ``rate`` is not between 0 and 1.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate is {rate}, not between 0 and 1")
+        check_rate(rate)
         redrawn = torch.rand(len(archs), generator=generator) < rate
         drawn = self.sample(len(archs), generator).index
         return Members(torch.where(redrawn, drawn, archs.index.cpu())).to(archs.index.device)
@@ -76,8 +76,7 @@ class ModuleSpace(SearchSpace[Members]):
         Raises:
             ValueError: The batches differ in length.
         """
-        if len(first) != len(second):
-            raise ValueError(f"crossover needs pairs, not {len(first)} and {len(second)} networks")
+        check_pairs(first, second)
         coins = torch.rand(len(first), generator=generator) < 0.5
         return Members(torch.where(coins.to(first.index.device), first.index, second.index))
 
@@ -109,7 +108,6 @@ class ModuleSpace(SearchSpace[Members]):
         Raises:
             DataError: There is not exactly one network.
         """
-        if len(arch) != 1:
-            raise DataError("arch", f"{len(arch)} networks where one is needed", "Select it by archs[i].")
+        check_single(arch)
         network = self.networks[int(arch.index[0])]
         return deepcopy(network) if isinstance(network, nn.Module) else network(in_channels, num_classes)

@@ -24,7 +24,8 @@ from foretrain.errors import CheckpointError
 from foretrain.runtime.checkpoints import SCHEMA_VERSION
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
-from foretrain.runtime.seeding import RandomState, derive_seed, seed_everything
+from foretrain.runtime.random_state import RandomState
+from foretrain.runtime.seeding import derive_seed, seed_everything
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.data import ImageDataModule
 from foretrain.training.images import ImageSet
@@ -174,24 +175,10 @@ class CandidateTraining:
             torch.save({_KEY: self._state(self._progress), "callbacks": callbacks}, temporary)
 
     def _make_data(self) -> ImageDataModule:
-        plan = self.plan
-        seed = derive_seed(self.candidate.seed, "data")
-        return ImageDataModule(self._images, plan.batch_size, shift=plan.shift, flip=plan.flip, seed=seed)
+        return candidate_data(self.candidate, self._images, self.plan)
 
     def _make_module(self) -> ClassifierModule:
-        candidate, images = self.candidate, self._images
-        seed_everything(derive_seed(candidate.seed, "weights"))
-        network = self._space.build(self._space.parse([candidate.arch]), images.channels, images.num_classes)
-        return ClassifierModule(
-            network,
-            optimizer=candidate.optimizer,
-            learning_rate=candidate.learning_rate,
-            total_steps=self.total_steps,
-            weight_decay=candidate.weight_decay,
-            momentum=candidate.momentum,
-            cosine=candidate.cosine,
-            label_smoothing=self.plan.label_smoothing,
-        )
+        return candidate_module(self.candidate, self._space, self._images, self.plan, self.total_steps)
 
     def _make_trainer(self, target: int, started: float) -> Trainer:
         """Makes a Trainer that stops at step ``target``, and writes the pause there unless it is the end."""
@@ -253,6 +240,39 @@ class CandidateTraining:
                 callback.load_state_dict(state)
         progress = content[_KEY]["progress"]
         return _Progress(**progress | {"records": Records(**progress["records"])})
+
+
+def candidate_data(candidate: Candidate, images: ImageSet, plan: TrainingPlan) -> ImageDataModule:
+    """Returns the batches that the candidate is trained and evaluated on.
+
+    Raises:
+        ConfigError: The plan does not fit the images.
+    """
+    seed = derive_seed(candidate.seed, "data")
+    return ImageDataModule(images, plan.batch_size, shift=plan.shift, flip=plan.flip, seed=seed)
+
+
+def candidate_module(
+    candidate: Candidate, space: SearchSpace[Any], images: ImageSet, plan: TrainingPlan, total_steps: int
+) -> ClassifierModule:
+    """Builds the candidate, untrained; seeds the global random state for its weights.
+
+    Its activations lie in memory with the channels last, which makes poolings of few channels four times as fast on
+    the CPU and is what mixed precision wants on a GPU.
+    """
+    seed_everything(derive_seed(candidate.seed, "weights"))
+    network = space.build(space.parse([candidate.arch]), images.channels, images.num_classes)
+    return ClassifierModule(
+        # torch's stubs lack the memory format.
+        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        optimizer=candidate.optimizer,
+        learning_rate=candidate.learning_rate,
+        total_steps=total_steps,
+        weight_decay=candidate.weight_decay,
+        momentum=candidate.momentum,
+        cosine=candidate.cosine,
+        label_smoothing=plan.label_smoothing,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from foretrain.spaces.base import SearchSpace
+from foretrain.training.images import ImageSet
+
+
+def count_costs(space: SearchSpace[Any], arch: str, images: ImageSet) -> dict[str, int]:
+    """Returns ``parameters`` and ``flops`` of an architecture on one image; no memory is taken for its weights."""
+    parsed = space.parse([arch])  # real numbers, not on the meta device: the network's shape is read from them
+    with torch.device("meta"):
+        network = space.build(parsed, images.channels, images.num_classes)
+        image = torch.empty(1, *images.train.images.shape[1:])
+    return {"parameters": count_parameters(network), "flops": count_flops(network, image)}
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -100,7 +100,11 @@ class ClassifierModule(LightningModule):
         """Closes a record."""
         validation = self._book.validation
         self.log_dict({"val/loss": validation.loss, "val/accuracy": validation.accuracy})
-        self._book.close(self.trainer.global_step)
+        self.close_record(self.trainer.global_step)
+
+    def close_record(self, step: int) -> None:
+        """Makes a record of what was measured since the last one; ``step`` optimiser steps are done."""
+        self._book.close(step)
 
     def on_test_epoch_start(self) -> None:
         """Starts the measurement anew."""

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from foretrain.errors import DataError
 from foretrain.spaces.base import SearchSpace
+from foretrain.spaces.checks import check_pairs, check_rate, check_single
 from foretrain.spaces.darts.canonical import canonical_codes
 from foretrain.spaces.darts.cells import NUM_CELLS, NUM_NODES, NUM_SLOTS, OPERATIONS, CellPairs, num_choices
 from foretrain.spaces.darts.encoders import ENCODERS, FEATURE_NAMES, VOCABULARY
@@ -49,8 +49,7 @@ class DARTS(SearchSpace[CellPairs]):
         Raises:
             ValueError: ``rate`` is not between 0 and 1.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate is {rate}, not between 0 and 1")
+        check_rate(rate)
         inputs, ops = archs.inputs.cpu(), archs.ops.cpu()
         redraw_inputs, redraw_ops = (torch.rand(ops.shape, generator=generator) < rate for _ in range(2))
         first, second = inputs.unbind(3)
@@ -65,8 +64,7 @@ class DARTS(SearchSpace[CellPairs]):
         Raises:
             ValueError: The batches differ in length.
         """
-        if len(first) != len(second):
-            raise ValueError(f"crossover needs pairs, not {len(first)} and {len(second)} architectures")
+        check_pairs(first, second)
         coins = torch.rand((len(first), NUM_CELLS, NUM_NODES, 1), generator=generator) < 0.5
         coins = coins.to(first.ops.device)
         return CellPairs(torch.where(coins, first.inputs, second.inputs), torch.where(coins, first.ops, second.ops))
@@ -105,8 +103,7 @@ class DARTS(SearchSpace[CellPairs]):
         Raises:
             DataError: There is not exactly one architecture.
         """
-        if len(arch) != 1:
-            raise DataError("arch", f"{len(arch)} architectures where one is needed", "Select it by archs[i].")
+        check_single(arch)
         return DARTSNetwork(
             arch.inputs[0].tolist(), arch.ops[0].tolist(), in_channels, num_classes, self.channels, self.layers
         )

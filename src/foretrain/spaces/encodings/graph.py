@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
+
+from foretrain.batches import TensorBatch
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch, Data
@@ -44,7 +45,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, eq=False)
-class GraphBatch:
+class GraphBatch(TensorBatch):
     """n graphs of at most v vertices in topological order.
 
     Attributes:
@@ -75,24 +76,6 @@ class GraphBatch:
             labels >= 0,
             torch.arange(len(labels), device=labels.device),
         )
-
-    @property
-    def batch_size(self) -> int:
-        """Number of graphs."""
-        return len(self.arch_id)
-
-    def __len__(self) -> int:
-        return self.batch_size
-
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Self:
-        """Selects graphs; they keep their ``arch_id``."""
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.arch_id.device)
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def to(self, device: torch.device | str) -> Self:
-        """Moves all fields to a device."""
-        return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def to_pyg(self) -> Batch:
         """Returns one PyTorch Geometric batch: ``x`` (one-hot), ``edge_index``, ``batch``, ``ptr``, ``arch_id``."""

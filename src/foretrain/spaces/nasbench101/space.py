@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from foretrain.errors import DataError
 from foretrain.spaces.base import SearchSpace
+from foretrain.spaces.checks import check_pairs, check_rate, check_single
 from foretrain.spaces.nasbench101.cells import (
     ABSENT,
     EDGES,
@@ -91,8 +91,7 @@ class NASBench101(SearchSpace[Cells101]):
             DataError: A parent is not valid.
             ValueError: ``rate`` is not between 0 and 1.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate is {rate}, not between 0 and 1")
+        check_rate(rate)
         parents = prune_valid(archs).to("cpu")
 
         def propose(rows: Tensor) -> Cells101:
@@ -117,8 +116,7 @@ class NASBench101(SearchSpace[Cells101]):
             DataError: A parent is not valid.
             ValueError: The batches differ in length.
         """
-        if len(first) != len(second):
-            raise ValueError(f"crossover needs pairs, not {len(first)} and {len(second)} cells")
+        check_pairs(first, second)
         parents, others = prune_valid(first).to("cpu"), prune_valid(second).to("cpu")
 
         def propose(rows: Tensor) -> Cells101:
@@ -166,8 +164,7 @@ class NASBench101(SearchSpace[Cells101]):
         Raises:
             DataError: The cell is not valid, or there is not exactly one.
         """
-        if len(arch) != 1:
-            raise DataError("arch", f"{len(arch)} cells where one is needed", "Select it by archs[i].")
+        check_single(arch)
         cell = prune_valid(arch)
         size = int(cell.num_vertices)
         return NASBench101Network(

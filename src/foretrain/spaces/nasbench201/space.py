@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from foretrain.errors import DataError
 from foretrain.spaces.base import SearchSpace
+from foretrain.spaces.checks import check_pairs, check_rate, check_single
 from foretrain.spaces.nasbench201.canonical import canonical_codes, prune
 from foretrain.spaces.nasbench201.cells import EDGES, NUM_CELLS, OPERATIONS, Cells201, from_codes
 from foretrain.spaces.nasbench201.encoders import ENCODERS, FEATURE_NAMES, VOCABULARY
@@ -57,8 +57,7 @@ class NASBench201(SearchSpace[Cells201]):
         Raises:
             ValueError: ``rate`` is not between 0 and 1.
         """
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rate is {rate}, not between 0 and 1")
+        check_rate(rate)
         redrawn = (torch.rand(archs.ops.shape, generator=generator) < rate).to(archs.ops.device)
         return Cells201(torch.where(redrawn, _random_ops(len(archs), generator).to(archs.ops.device), archs.ops))
 
@@ -68,8 +67,7 @@ class NASBench201(SearchSpace[Cells201]):
         Raises:
             ValueError: The batches differ in length.
         """
-        if len(first) != len(second):
-            raise ValueError(f"crossover needs pairs, not {len(first)} and {len(second)} cells")
+        check_pairs(first, second)
         coins = torch.rand(first.ops.shape, generator=generator) < 0.5
         return Cells201(torch.where(coins.to(first.ops.device), first.ops, second.ops))
 
@@ -118,8 +116,7 @@ class NASBench201(SearchSpace[Cells201]):
         Raises:
             DataError: There is not exactly one cell.
         """
-        if len(arch) != 1:
-            raise DataError("arch", f"{len(arch)} cells where one is needed", "Select it by archs[i].")
+        check_single(arch)
         return NASBench201Network(
             arch.ops[0].tolist(), in_channels, num_classes, self.channels, self.cells_per_stage, self.stages
         )

@@ -8,40 +8,14 @@ padding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from foretrain.batches import TensorBatch
+
 KINDS = ("weights", "gradients")
-
-
-@dataclass(frozen=True, eq=False)
-class TensorBatch:
-    """Tensors that share their first dimension; also the form of a whole table, of which a batch is an index."""
-
-    def __post_init__(self) -> None:
-        lengths = {len(tensor) for tensor in self.tensors()}
-        if len(lengths) > 1:
-            raise ValueError(f"{type(self).__name__}: fields of different lengths {sorted(lengths)}")
-
-    def tensors(self) -> list[Tensor]:
-        """Returns the fields, in order."""
-        return [getattr(self, field.name) for field in fields(self)]
-
-    @property
-    def batch_size(self) -> int:
-        """Number of samples."""
-        return len(self.tensors()[0])
-
-    def __getitem__(self, index: Tensor) -> Self:
-        """Selects samples by an index tensor on the same device."""
-        return type(self)(*(tensor[index] for tensor in self.tensors()))
-
-    def to(self, device: torch.device | str) -> Self:
-        """Moves all fields to a device."""
-        return type(self)(*(tensor.to(device) for tensor in self.tensors()))
 
 
 @dataclass(frozen=True, eq=False)
