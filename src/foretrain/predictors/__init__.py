@@ -1,0 +1,1 @@
+"""What can be known from other networks: predictors that learn from measured accuracies."""
