@@ -68,6 +68,8 @@ def test_the_run_folder_is_complete(finished):
     assert {path.stem for path in (folder / "figures").glob("*.png")} == {"spearman", "error", "forecasts", "selection"}
     assert {path.stem for path in (folder / "checkpoints").iterdir()} == {"fold0", "fold1", "final"}
     assert str(folder / "report.md") in printed.replace("\n", "")
+    assert not list(folder.glob("*.log"))
+    assert not (finished[1].parent / "runs").exists(), "another folder than the one asked for was made"
     report = (folder / "report.md").read_text()
     assert "8 networks were trained and recorded with 3 snapshots each" in report
     assert "Each of the 8 networks was foreseen out of fold" in report

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,7 +32,7 @@ from foretrain.spaces.base import SearchSpace
 from foretrain.training.candidate import TrainingPlan
 from foretrain.training.cost import count_costs
 from foretrain.training.direct import train_directly
-from foretrain.training.images import ImageSet, open_images
+from foretrain.training.images import ImageSet, open_images_once
 from foretrain.training.population import Candidate, Recipe, sample_population
 
 FloatArray = NDArray[np.float64]
@@ -131,7 +131,7 @@ class BenchmarkRecording:
     @property
     def images(self) -> ImageSet:
         """The image data, on the CPU."""
-        return _images(self.image, self.root, self.train_images)
+        return open_images_once(self.image, self.root, self.train_images)
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -219,7 +219,7 @@ def record_training(
     train_images: int | None,
 ) -> Record:
     """Trains one network to its end and returns what was measured; accuracies in percent, one value an epoch."""
-    images = _images(image, root, train_images)
+    images = open_images_once(image, root, train_images)
     finished = train_directly(candidate, space, images, training.plan(images))
     return {
         "architecture": candidate.arch,
@@ -229,9 +229,3 @@ def record_training(
         "seconds": finished.seconds,
         **count_costs(space, candidate.arch, images),
     }
-
-
-@lru_cache(maxsize=2)
-def _images(name: str, root: str | None, train_images: int | None) -> ImageSet:
-    """Opens the data once in each worker process."""
-    return open_images(name, root, train_images)

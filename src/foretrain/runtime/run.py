@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
+from rich.console import Console
 
 from foretrain.errors import ConfigError
 from foretrain.runtime.config import TARGET, build, check, signature_of, to_plain
@@ -60,8 +61,7 @@ def run(config: DictConfig) -> RunFolder:
     Raises:
         ConfigError: The config is wrong; nothing was built or written then.
     """
-    # An absolute path, so that a run is the same one from whichever folder it is resumed.
-    OmegaConf.update(config, "run_dir", str(Path(config.run_dir).resolve()))
+    OmegaConf.update(config, "run_dir", str(_run_dir(config)))
     plain = to_plain(config)
     if TARGET not in plain:
         raise ConfigError("experiment", "none chosen", allowed="experiment=NAME, see python train.py --help")
@@ -75,6 +75,7 @@ def run(config: DictConfig) -> RunFolder:
     study: Study = build(study_node)
     try:
         _run_study(study, frame, folder, plain)
+        Console().print(f"report: {folder.report}", soft_wrap=True, highlight=False)
     finally:
         wandb.finish()
     return folder
@@ -100,6 +101,24 @@ def split_root(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return frame, {name: value for name, value in plain.items() if name not in frame_keys}
 
 
+def _run_dir(config: DictConfig) -> Path:
+    """The run's folder as an absolute path, so that a run is the same one from whichever folder it is resumed.
+
+    Raises:
+        ConfigError: All jobs of a sweep are sent to one folder.
+    """
+    if not _in_multirun():
+        return Path(config.run_dir).resolve()
+    hydra = HydraConfig.get()
+    if any(override.startswith("run_dir=") for override in hydra.overrides.task):
+        raise ConfigError("run_dir", "each job of a sweep has its own", config.run_dir, "hydra.sweep.dir=FOLDER")
+    return Path(hydra.runtime.output_dir).resolve()
+
+
+def _in_multirun() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, Any]) -> None:
     start = time.perf_counter()
     seed_everything(frame.seed)
@@ -113,7 +132,6 @@ def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, A
 
 def _refuse_multirun_with_subprocesses(plain: Mapping[str, Any]) -> None:
     """Lightning's subprocess launcher repeats the command line, ``-m`` included: every rank would sweep again."""
-    multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     strategy = str(plain["trainer"].get("strategy", "auto"))
-    if multirun and strategy.startswith("ddp") and "spawn" not in strategy:
+    if _in_multirun() and strategy.startswith("ddp") and "spawn" not in strategy:
         raise ConfigError("trainer.strategy", "subprocesses and -m do not go together", strategy, "ddp_spawn, or no -m")

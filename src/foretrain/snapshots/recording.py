@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ from foretrain.snapshots.storage import PER_SNAPSHOT, SnapshotFolder
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.candidate import CandidateTraining, TrainingPlan
 from foretrain.training.cost import count_costs
-from foretrain.training.images import ImageSet, open_images
+from foretrain.training.images import ImageSet, open_images_once
 from foretrain.training.population import Candidate, Recipe, sample_population
 
 
@@ -75,7 +75,7 @@ class SnapshotPopulation:
     @property
     def images(self) -> ImageSet:
         """The image data, on the CPU."""
-        return _images(self.image, self.root, self.train_images)
+        return open_images_once(self.image, self.root, self.train_images)
 
     @property
     def total_steps(self) -> int:
@@ -153,9 +153,3 @@ def record_network(candidate: Candidate, population: SnapshotPopulation, folder:
 
 def _hyperparameters(candidate: Candidate) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(candidate).items() if name not in ("key", "arch")}
-
-
-@lru_cache(maxsize=2)
-def _images(name: str, root: str | None, train_images: int | None) -> ImageSet:
-    """Opens the data once in each worker process."""
-    return open_images(name, root, train_images)

@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -130,6 +130,12 @@ def open_images(name: str, root: str | Path | None = None, train_images: int | N
             "data.train_images", "impossible number of images", train_images, f"1 to {len(images.train)}, or null"
         )
     return replace(images, train=images.train[:train_images])
+
+
+@lru_cache(maxsize=2)
+def open_images_once(name: str, root: str | None = None, train_images: int | None = None) -> ImageSet:
+    """Returns what :func:`open_images` reads, which is kept: the many jobs of a worker process share it."""
+    return open_images(name, root, train_images)
 
 
 def _read_digits(root: Path | None) -> ImageSet:  # noqa: ARG001 - the images come with scikit-learn

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from foretrain.evaluation.figures import (
     error_over_snapshots,
@@ -75,8 +74,8 @@ def write_report(
     context.folder.write_report("\n\n".join(sections) + "\n")
 
 
-def print_summary(metrics: Mapping[str, float], report: Path) -> None:
-    """Prints the main figures and where the report is."""
+def print_summary(metrics: Mapping[str, float]) -> None:
+    """Prints the main figures."""
     rows = []
     for prefix, name in NAMES.items():
         moments = {f"after {k}": metrics.get(f"{prefix}/spearman@{k}", float("nan")) for k in SNAPSHOTS_SHOWN}
@@ -88,7 +87,6 @@ def print_summary(metrics: Mapping[str, float], report: Path) -> None:
         for method in METHOD_NAMES
     ]
     print_table(pd.DataFrame(judged), "Selection at equal budgets, mean over folds")
-    Console().print(f"report: {report}", soft_wrap=True, highlight=False)
 
 
 def verdict(advantage: pd.DataFrame) -> str:

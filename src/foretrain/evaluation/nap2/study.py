@@ -72,7 +72,7 @@ class Nap2Study(Study):
             context.folder.write_predictions(prediction_table(index, evidence))
             context.folder.write_provenance(context.seed, {"snapshots/index.parquet": sha256(recorded.index_path)})
             write_report(context, self.data, evidence, selected, self.rule, self.grid)
-        print_summary(metrics, context.folder.report)
+        print_summary(metrics)
         return timings
 
 
