@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
@@ -36,10 +37,12 @@ class SearchSpace(ABC, Generic[A]):
     Attributes:
         name: The name in tables and messages.
         encoders: How to turn architectures into numbers, by the name of the encoding; empty where there is no way.
+        decoders: How to turn sequences of tokens back, by the name of the encoding; those that have an inverse.
     """
 
     name: str
     encoders: ClassVar[Mapping[str, Callable[[Any], Tensor | GraphBatch]]] = {}
+    decoders: ClassVar[Mapping[str, Callable[[Tensor], tuple[Any, Tensor]]]] = {}
 
     def enumerate(self) -> A:
         """Returns all architectures of a finite space, in an order that never changes.
@@ -69,6 +72,24 @@ class SearchSpace(ABC, Generic[A]):
             raise ConfigError("encoding", f"unknown to the space {self.name}", kind, self.encoders or "none at all")
         return self.encoders[kind](archs)
 
+    def decode(self, tokens: Tensor, kind: str) -> tuple[A, Tensor]:
+        """Turns sequences of tokens back into architectures, all at once.
+
+        Args:
+            tokens: ``int64[n, t]``, as a model may have made them.
+            kind: A key of ``decoders``.
+
+        Returns:
+            The architectures, and ``bool[n]``: which of the sequences they are; the others describe none of the space.
+
+        Raises:
+            ConfigError: This encoding cannot be turned back.
+        """
+        if kind not in self.decoders:
+            problem = f"the space {self.name} cannot turn it back into architectures"
+            raise ConfigError("encoding", problem, kind, self.decoders or "none at all")
+        return self.decoders[kind](tokens)
+
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> A:
         """Draws n valid architectures."""
@@ -96,6 +117,15 @@ class SearchSpace(ABC, Generic[A]):
     @abstractmethod
     def canonical(self, archs: A) -> list[str]:
         """Keys that are equal for equal networks."""
+
+    def codes(self, archs: A) -> Tensor:
+        """Returns ``int64[n]``, equal for equal networks, to tell thousands of them apart.
+
+        The first 63 bits of a hash of ``canonical``; a space overrides it where it has a number of its own, which is
+        quicker to get.
+        """
+        digests = (blake2b(key.encode(), digest_size=8).digest() for key in self.canonical(archs))
+        return torch.tensor([int.from_bytes(digest) >> 1 for digest in digests], dtype=torch.int64)
 
     @abstractmethod
     def build(self, arch: A, in_channels: int, num_classes: int) -> nn.Module:

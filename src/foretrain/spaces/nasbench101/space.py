@@ -29,6 +29,7 @@ from foretrain.spaces.nasbench101.encoders import ENCODERS, FEATURE_NAMES, VOCAB
 from foretrain.spaces.nasbench101.enumeration import enumerate_cells
 from foretrain.spaces.nasbench101.hashing import module_hashes
 from foretrain.spaces.nasbench101.network import PUBLISHED_MOMENTUM, NASBench101Network
+from foretrain.spaces.nasbench101.numbering import cell_codes
 from foretrain.spaces.nasbench101.strings import format_cells, parse_cells
 
 _INNER = MAX_VERTICES - 2
@@ -157,6 +158,14 @@ class NASBench101(SearchSpace[Cells101]):
             DataError: A cell is not valid.
         """
         return module_hashes(prune_valid(archs))
+
+    def codes(self, archs: Cells101) -> Tensor:
+        """Returns ``int64[n]``, equal exactly where the pruned cells are isomorphic; ascending over ``enumerate()``.
+
+        Raises:
+            DataError: A cell is not valid.
+        """
+        return cell_codes(prune_valid(archs))
 
     def build(self, arch: Cells101, in_channels: int, num_classes: int) -> NASBench101Network:
         """Builds the network of one cell in this space's skeleton.

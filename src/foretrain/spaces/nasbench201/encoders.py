@@ -10,7 +10,7 @@ from torch import Tensor
 from foretrain.spaces.encodings.categorical import one_hot
 from foretrain.spaces.encodings.graph import GraphBatch, Vocabulary
 from foretrain.spaces.encodings.path import paths
-from foretrain.spaces.encodings.sequence import sequences, token_position
+from foretrain.spaces.encodings.sequence import label_token, sequences, token_position
 from foretrain.spaces.graph_features import graph_feature_names, graph_features
 from foretrain.spaces.nasbench201.cells import EDGES, NONE, NUM_NODES, OPERATIONS, Cells201
 
@@ -66,6 +66,13 @@ def compact_sequence(cells: Cells201) -> Tensor:
     return sequence(cells)[:, [token_position(vertex) for vertex in _OPERATION_VERTICES]]
 
 
+def from_compact_sequence(tokens: Tensor) -> tuple[Cells201, Tensor]:
+    """Returns the cells of those sequences ``int64[n, 6]`` that describe one, and which they are (``bool[n]``)."""
+    ops = tokens - label_token(len(VOCABULARY.inputs))
+    valid = ((ops >= 0) & (ops < len(OPERATIONS))).all(1)
+    return Cells201(ops[valid].to(torch.int8)), valid
+
+
 def features(cells: Cells201) -> Tensor:
     """Returns ``float32[n, 88]``: the graph features, named by ``FEATURE_NAMES``."""
     return graph_features(to_graph(cells), VOCABULARY)
@@ -81,6 +88,8 @@ ENCODERS: Mapping[str, Callable[[Cells201], Tensor | GraphBatch]] = {
     "graph": to_graph,
     "graph_features": features,
 }
+
+DECODERS: Mapping[str, Callable[[Tensor], tuple[Cells201, Tensor]]] = {"compact_sequence": from_compact_sequence}
 
 
 def _adjacency() -> Tensor:

@@ -13,7 +13,7 @@ from foretrain.spaces.base import SearchSpace
 from foretrain.spaces.checks import check_pairs, check_rate, check_single
 from foretrain.spaces.nasbench201.canonical import canonical_codes, prune
 from foretrain.spaces.nasbench201.cells import EDGES, NUM_CELLS, OPERATIONS, Cells201, from_codes
-from foretrain.spaces.nasbench201.encoders import ENCODERS, FEATURE_NAMES, VOCABULARY
+from foretrain.spaces.nasbench201.encoders import DECODERS, ENCODERS, FEATURE_NAMES, VOCABULARY
 from foretrain.spaces.nasbench201.network import NASBench201Network
 from foretrain.spaces.nasbench201.published import published_keys
 from foretrain.spaces.nasbench201.strings import format_cells, format_naslib, parse_cells, parse_naslib
@@ -31,6 +31,7 @@ class NASBench201(SearchSpace[Cells201]):
     name = "nasbench201"
     vocabulary = VOCABULARY
     encoders = ENCODERS
+    decoders = DECODERS
     feature_names = FEATURE_NAMES
 
     def __init__(
@@ -105,6 +106,10 @@ class NASBench201(SearchSpace[Cells201]):
         Networks of one key have, once pruned, the same parameters and compute the same function. There are 5,425 keys.
         """
         return [f"{code:x}" for code in canonical_codes(archs).tolist()]
+
+    def codes(self, archs: Cells201) -> Tensor:
+        """Returns ``int64[n]``, equal where ``canonical`` is."""
+        return canonical_codes(archs)
 
     def published_key(self, archs: Cells201) -> list[str]:
         """Returns the published ``unique_str``; its 6,466 classes also merge shared with duplicated computation."""

@@ -1,0 +1,126 @@
+"""The GCN ranker as a predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from pydantic import Field
+from torch import Tensor
+
+from foretrain.errors import DataError
+from foretrain.forecast import Forecast
+from foretrain.predictors.gcn.module import RankedGraphs, RankerModule
+from foretrain.predictors.gcn.neighbourhoods import Neighbourhoods
+from foretrain.predictors.gcn.network import GCN, Normalization
+from foretrain.predictors.regressor import Labelled, Regressor, Scores, check_kind
+from foretrain.runtime.random_state import random_state, set_random_state
+from foretrain.runtime.seeding import derive_seed, seed_everything
+from foretrain.spaces.base import Architectures, SearchSpace
+
+_KEPT_FROM = 1 << 12
+"""Batches of so many architectures are ranked again and again in a search: what the GCN sees of them is kept."""
+
+
+class GCNRanker(Regressor[GCN]):
+    """A graph convolutional network that learns from all pairs which of two networks is better.
+
+    Mauch et al., "Efficient Sampling for Predictor-Based Neural Architecture Search", 2020; the defaults are theirs.
+    It ranks only: its forecasts have scores and no means.
+
+    Args:
+        space: A space with the encoding ``graph``.
+        seed: Seed of the initial weights.
+        widths: Features of the graph convolutions.
+        epochs: Steps of the descent, each over all pairs, from random weights.
+        update_epochs: Steps of a warm start (:meth:`update`).
+        learning_rate: Learning rate of the first step; it falls to zero as a cosine.
+        momentum: Momentum of the descent.
+        weight_decay: L2 regularisation.
+        normalization: See :class:`foretrain.predictors.gcn.network.GCN`.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace[Any],
+        seed: int = 0,
+        widths: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | tuple[int, ...] = (256, 256, 256),
+        epochs: Annotated[int, Field(ge=1)] = 2000,
+        update_epochs: Annotated[int, Field(ge=1)] = 100,
+        learning_rate: Annotated[float, Field(gt=0)] = 0.01,
+        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        normalization: Normalization = "one_sided",
+    ) -> None:
+        super().__init__(space, seed)
+        self.widths = tuple(widths)
+        self.epochs = epochs
+        self.update_epochs = update_epochs
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.normalization: Normalization = normalization
+        self._kept: tuple[Architectures, Neighbourhoods] | None = None
+
+    def update(self, archs: Architectures, accuracies: ArrayLike) -> Self:
+        """Learns on from the weights of the last fit, with few steps; without one it is :meth:`fit`.
+
+        Args:
+            archs: All n architectures that are known by now.
+            accuracies: ``float[n]``, percent.
+        """
+        if self._learned is None:
+            return self.fit(archs, accuracies)
+        check_kind(self.space, archs)
+        known = Labelled(archs, np.asarray(accuracies, dtype=np.float64), {})
+        self._learned = self._descend(self._module(self.update_epochs, self.learned), known)
+        return self
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Returns the weights, with which another ranker of these settings goes on; empty before the first fit."""
+        return {} if self._learned is None else self._learned.state_dict()
+
+    def set_state(self, weights: Mapping[str, Tensor]) -> None:
+        """Goes on from the weights that :meth:`state` returned."""
+        if weights:
+            self._learned = self._module(1).gcn
+            self._learned.load_state_dict(weights)
+
+    def _learn(self, known: Labelled, unlabeled: Architectures | None) -> GCN:  # noqa: ARG002 - learns from labels only
+        return self._descend(self._module(self.epochs), known)
+
+    @torch.no_grad()
+    def _foresee(self, learned: GCN, archs: Architectures, scores: Scores) -> Forecast:  # noqa: ARG002
+        if len(archs) == 0:
+            return Forecast(np.empty(0))
+        return Forecast(self._views(learned, archs).score(learned).double().cpu().numpy())
+
+    def _module(self, steps: int, start: GCN | None = None) -> RankerModule:
+        """A module with weights that depend on the seed only, or with those of ``start``."""
+        before = random_state()
+        seed_everything(derive_seed(self.seed, "ranker"))
+        labels = len(self.space.vocabulary.labels)  # type: ignore[attr-defined] - every space of graphs has one
+        options = (self.learning_rate, self.momentum, self.weight_decay)
+        module = RankerModule(labels, self.widths, self.normalization, *options, steps)
+        set_random_state(before)
+        if start is not None:
+            module.gcn.load_state_dict(start.state_dict())
+        return module
+
+    def _descend(self, module: RankerModule, known: Labelled) -> GCN:
+        graphs = Neighbourhoods.of(self.space.encode(known.archs, "graph"), module.gcn)
+        module.descend(RankedGraphs(graphs, torch.from_numpy(known.accuracies)))
+        if not all(weight.isfinite().all() for weight in module.gcn.parameters()):
+            raise DataError("GCNRanker", "its weights are no longer finite", "Lower the learning rate")
+        return module.gcn.eval()
+
+    def _views(self, gcn: GCN, archs: Architectures) -> Neighbourhoods:
+        if self._kept is not None and self._kept[0] is archs:
+            return self._kept[1]
+        views = Neighbourhoods.of(self.space.encode(archs, "graph"), gcn)
+        if len(archs) >= _KEPT_FROM:
+            self._kept = (archs, views)
+        return views

@@ -1,0 +1,149 @@
+"""A finite space whose architectures travel as their numbers, so that what is asked of all of them is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from foretrain.errors import ConfigError, DataError
+from foretrain.spaces.base import Architectures, SearchSpace
+from foretrain.spaces.encodings.graph import GraphBatch
+from foretrain.spaces.modules import Members
+
+_ATTEMPTS = 50
+_UNKNOWN = -1
+
+A = TypeVar("A", bound=Architectures)
+
+
+class FiniteSpace(SearchSpace[Members], Generic[A]):
+    """The distinct networks of a list of architectures; each is its number.
+
+    Of architectures that are the same network the first stands for all. Encodings are computed for all members when
+    the first one is asked for, and kept.
+
+    Args:
+        base: The space that the architectures belong to; it draws, changes and encodes them.
+        archs: The architectures.
+
+    Attributes:
+        base: As given.
+        archs: The N distinct architectures, in the order of the list.
+        listed: ``int64[N]``, where each of them stands in the list.
+    """
+
+    def __init__(self, base: SearchSpace[A], archs: A) -> None:
+        codes, first = _first_of_each(base.codes(archs))
+        self.listed, order = first.sort()
+        self.name = base.name
+        self.base = base
+        self.archs = archs[self.listed]
+        self._codes = codes
+        self._member_of_code = order.argsort()
+        self._all = Members(torch.arange(len(self.archs)))
+        self._encoded: dict[str, Tensor | GraphBatch] = {}
+
+    def __len__(self) -> int:
+        return len(self.archs)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the base space has besides, e.g. its vocabulary
+        if name.startswith("__") or name == "base":
+            raise AttributeError(name)
+        return getattr(self.base, name)
+
+    def enumerate(self) -> Members:
+        """Returns all members, always as the same batch."""
+        return self._all
+
+    @overload
+    def encode(self, archs: Members, kind: Literal["graph"]) -> GraphBatch: ...
+
+    @overload
+    def encode(self, archs: Members, kind: str) -> Tensor | GraphBatch: ...
+
+    def encode(self, archs: Members, kind: str) -> Tensor | GraphBatch:
+        """Looks the members' encodings up; see :meth:`SearchSpace.encode`."""
+        if kind not in self._encoded:
+            self._encoded[kind] = self.base.encode(self.archs, kind)
+        encoded = self._encoded[kind]
+        return encoded if archs is self._all else encoded[archs.index]
+
+    def sample(self, n: int, generator: torch.Generator) -> Members:
+        """Draws n members uniformly, with replacement."""
+        return Members(torch.randint(len(self), (n,), generator=generator))
+
+    def mutate(self, archs: Members, generator: torch.Generator, rate: float) -> Members:
+        """Mutates in the base space; children that are no members are drawn again, 50 times at most."""
+
+        def propose(pending: Tensor) -> A:
+            return self.base.mutate(self.archs[archs.index[pending]], generator, rate)
+
+        return self._propose(archs, propose)
+
+    def crossover(self, first: Members, second: Members, generator: torch.Generator) -> Members:
+        """Crosses in the base space; children that are no members are drawn again, 50 times at most."""
+
+        def propose(pending: Tensor) -> A:
+            parents = (self.archs[parent.index[pending]] for parent in (first, second))
+            return self.base.crossover(*parents, generator)
+
+        return self._propose(first, propose)
+
+    def parse(self, strings: Sequence[str]) -> Members:
+        """Reads the base space's published string form.
+
+        Raises:
+            DataError: A string is malformed or names no member.
+        """
+        found = self.find(self.base.parse(strings))
+        if (found == _UNKNOWN).any():
+            position = int((found == _UNKNOWN).nonzero()[0])
+            raise DataError("architecture", f"{strings[position]} is none of the {len(self)}", "Name a member")
+        return Members(found)
+
+    def format(self, archs: Members) -> list[str]:
+        """Writes the published string form of the base space."""
+        return self.base.format(self.archs[archs.index])
+
+    def canonical(self, archs: Members) -> list[str]:
+        """Returns the keys of the base space."""
+        return self.base.canonical(self.archs[archs.index])
+
+    def codes(self, archs: Members) -> Tensor:
+        """Returns the members' numbers."""
+        return archs.index
+
+    def build(self, arch: Members, in_channels: int, num_classes: int) -> nn.Module:
+        """Builds the network of one member in the base space's skeleton."""
+        return self.base.build(self.archs[arch.index], in_channels, num_classes)
+
+    def find(self, archs: A) -> Tensor:
+        """Returns ``int64[n]``: the numbers of architectures of the base space, -1 for those that are no members."""
+        codes = self.base.codes(archs)
+        place = torch.searchsorted(self._codes, codes).clamp(max=len(self) - 1)
+        return torch.where(self._codes[place] == codes, self._member_of_code[place], _UNKNOWN)
+
+    def _propose(self, parents: Members, propose: Callable[[Tensor], A]) -> Members:
+        """Replaces every parent by the first child of ``propose(rows)`` that is a member."""
+        children = parents.index.clone()
+        pending = torch.arange(len(children))
+        for _ in range(_ATTEMPTS):
+            found = self.find(propose(pending))
+            children[pending[found != _UNKNOWN]] = found[found != _UNKNOWN]
+            pending = pending[found == _UNKNOWN]
+            if len(pending) == 0:
+                break
+        return Members(children)
+
+
+def _first_of_each(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the distinct codes in ascending order and the first position of each."""
+    if len(codes) == 0:
+        raise ConfigError("space", "is empty", allowed="at least one architecture")
+    distinct, inverse = torch.unique(codes, return_inverse=True)
+    positions = torch.arange(len(codes))
+    first = torch.full_like(distinct, len(codes)).scatter_reduce(0, inverse, positions, "amin")
+    return distinct, first
