@@ -18,6 +18,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from foretrain.metrics.checks import FloatArray
+from foretrain.metrics.gain import sample_efficiency_gain
 from foretrain.metrics.rank import kendall, spearman
 from foretrain.metrics.selection import best_first, regret, top_k_precision
 
@@ -116,3 +117,42 @@ class Regret(_EpochMetric):
 
     def _value(self, truth: FloatArray, score: FloatArray) -> float:
         return regret(truth, score)
+
+
+class SampleEfficiencyGain(Metric):
+    """Gain in decibel of what was proposed over what it was proposed from, at one target error.
+
+    See :func:`foretrain.metrics.gain.sample_efficiency_gain`.
+
+    Args:
+        target: The error to reach, in the unit of the errors.
+        **options: Options of ``torchmetrics.Metric``.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    higher_is_better = True
+    space: list[Tensor]
+    candidates: list[Tensor]
+
+    def __init__(self, target: float, **options: Any) -> None:  # noqa: ANN401 - torchmetrics' own
+        super().__init__(**options)
+        self.target = target
+        for name in ("space", "candidates"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, errors: Tensor, proposed: Tensor) -> None:
+        """Adds networks.
+
+        Args:
+            errors: ``[b]``, their errors.
+            proposed: ``bool[b]``, which of them are candidates; all of them are of the space.
+        """
+        self.space.append(errors.detach())
+        self.candidates.append(errors.detach()[proposed])
+
+    def compute(self) -> Tensor:
+        """Returns the gain, ``float32[]``; minus infinity where no candidate reaches the target."""
+        space, candidates = (dim_zero_cat(state).double().cpu().numpy() for state in (self.space, self.candidates))
+        gain = sample_efficiency_gain(space, candidates, [self.target])
+        return torch.tensor(gain[0], dtype=torch.float32, device=self.device)
