@@ -78,6 +78,14 @@ def test_the_last_cut_goes_down_to_the_final_size_when_the_training_ends() -> No
     assert [(iteration.units, iteration.keep) for iteration in planned] == [(4, 36), (3, 33), (2, 5)]
 
 
+def test_the_dynamic_cut_reaches_the_final_size_just_at_the_end() -> None:
+    planned = plan(rule(cut="dynamic", final_size=10), 160, 4)
+    assert [(iteration.units, iteration.keep) for iteration in planned] == [(1, 80), (1, 40), (1, 20), (1, 10)]
+    later = plan(rule(first_units=3, interval_units=2, cut="dynamic", final_size=5), 40, 8)
+    assert [iteration.units for iteration in later] == [3, 2, 2, 1]
+    assert [iteration.keep for iteration in later] == [24, 15, 9, 5]
+
+
 def test_first_units_beyond_the_end_train_to_the_end() -> None:
     planned = plan(rule(first_units=50, final_size=5), 40, 9)
     assert [(iteration.units, iteration.keep) for iteration in planned] == [(9, 5)]

@@ -8,7 +8,7 @@ snapshots more often has smaller units and keeps all its rules.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from foretrain.metrics.selection import best_first
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.intp]
+Cut = Annotated[float, Field(gt=0, lt=1)] | Literal["dynamic"]
 
 
 class Contenders(Protocol):
@@ -47,14 +48,15 @@ class SelectionRule:
     Attributes:
         first_units: Units before the first cut (F_i).
         interval_units: Units before each further cut (S_i).
-        cut: Share dropped in the first iteration (C_i).
+        cut: Share dropped in the first iteration (C_i). ``"dynamic"`` chooses it from the number of networks and the
+            training that is left: with equal shares, ``final_size`` is reached just when the training ends.
         cut_decay: Factor of the share from one iteration to the next (C_d); above 1 the cuts grow.
         final_size: Networks to keep (F_s).
     """
 
     first_units: Annotated[int, Field(ge=1)]
     interval_units: Annotated[int, Field(ge=1)]
-    cut: Annotated[float, Field(gt=0, lt=1)]
+    cut: Cut
     cut_decay: Annotated[float, Field(gt=0)]
     final_size: Annotated[int, Field(ge=1)]
 
@@ -136,7 +138,8 @@ def plan(rule: SelectionRule, population: int, max_units: int) -> list[PlannedIt
         max_units: Units after which a network is trained to its end.
     """
     iterations: list[PlannedIteration] = []
-    left, cut, used = population, rule.cut, 0
+    left, used = population, 0
+    cut = _dynamic_cut(rule, population, max_units) if rule.cut == "dynamic" else rule.cut
     while left > rule.final_size:
         units = min(rule.interval_units if iterations else rule.first_units, max_units - used)
         used += units
@@ -144,6 +147,14 @@ def plan(rule: SelectionRule, population: int, max_units: int) -> list[PlannedIt
         iterations.append(PlannedIteration(units, left))
         cut = min(cut * rule.cut_decay, 1.0)
     return iterations
+
+
+def _dynamic_cut(rule: SelectionRule, population: int, max_units: int) -> float:
+    """The share c with ``population * (1 - c)**iterations = final_size`` over all iterations that there can be."""
+    further = max(0, max_units - rule.first_units)
+    iterations = 1 + -(-further // rule.interval_units)
+    left = min(1.0, rule.final_size / population)
+    return float(1 - left ** (1 / iterations))
 
 
 def _worst(left: int, cut: float) -> int:

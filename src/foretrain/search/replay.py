@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from foretrain.metrics.selection import accuracy_difference, best_first, top_k_precision
-from foretrain.search.agent import FloatArray, IndexArray, PlannedIteration, Selection, SelectionRule, plan
+from foretrain.search.agent import Cut, FloatArray, IndexArray, PlannedIteration, Selection, SelectionRule, plan
 
 BoolArray = NDArray[np.bool_]
 
@@ -96,7 +96,7 @@ def replay(scores: ArrayLike, rules: Sequence[SelectionRule]) -> list[Selection]
 def rules_grid(
     first_units: list[Annotated[int, Field(ge=1)]],
     interval_units: list[Annotated[int, Field(ge=1)]],
-    cut: list[Annotated[float, Field(gt=0, lt=1)]],
+    cut: list[Cut],
     cut_decay: list[Annotated[float, Field(gt=0)]],
     final_size: list[Annotated[int, Field(ge=1)]],
 ) -> list[SelectionRule]:

@@ -131,5 +131,6 @@ def grid_table(evidence: Evidence, rules: Sequence[SelectionRule]) -> pd.DataFra
     parts = []
     for method, scores in methods(evidence).items():
         folds = [judge_grid(scores[members], rules, evidence.truth[members]) for members in evidence.folds]
-        parts.append(pd.concat(folds).groupby(level=0).mean().assign(method=method))
+        means = pd.concat(folds).groupby(level=0)[list(JUDGED)].mean()
+        parts.append(folds[0].drop(columns=list(JUDGED)).join(means).assign(method=method))
     return pd.concat(parts, ignore_index=True)
