@@ -117,8 +117,9 @@ def _checked_finished(finished: Observation, horizon: int) -> Observation:
 def _with_the_known(found: Distribution, partial: Observation, horizon: int) -> Distribution:
     """Puts in the final values that were observed already."""
     rows = np.flatnonzero(partial.lengths == horizon)
+    known = partial.valid[rows, partial.lengths[rows] - 1]
     for values in (found.mean, found.lower, found.upper, found.quantiles):
-        values[rows] = partial.valid[rows, horizon - 1].reshape(-1, *[1] * (values.ndim - 1))
+        values[rows] = known.reshape(-1, *[1] * (values.ndim - 1))
     return found
 
 
