@@ -7,7 +7,7 @@ marker by their order in the table; the colours are Okabe and Ito's, which peopl
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +118,32 @@ def error_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: i
     _draw_lines(table, path, every_n_steps, label, "How well the final accuracy is foreseen", about)
 
 
+def spread_over_trials(table: pd.DataFrame, order: Sequence[str], path: str | Path, about: str = "") -> None:
+    """Draws how well each predictor ranks and how far it errs: a point a trial, a line at the mean.
+
+    Args:
+        table: One row for each predictor and trial: ``predictor``, ``spearman`` and ``mae`` (points, NaN where a
+            predictor only ranks).
+        order: The predictors from top to bottom.
+        path: The image file.
+        about: What was foreseen, in a few words; stands below the title.
+    """
+    figure = _figure(11, 1.8 + 0.36 * len(order))
+    panels = figure.subplots(1, 2, sharey=True)
+    labels = ("Spearman's rank correlation\n(higher is better)", "mean absolute error\n(points, lower is better)")
+    for axes, metric, label in zip(panels, ("spearman", "mae"), labels, strict=True):
+        for place, name in enumerate(order):
+            values = table.loc[table["predictor"] == name, metric].dropna()
+            heights = place + np.linspace(-0.2, 0.2, max(len(values), 1))[: len(values)]
+            axes.scatter(values, heights, s=14, color=_COLOURS[0], alpha=0.5, linewidths=0, label="one trial")
+            axes.plot([values.mean()] * 2, [place - 0.32, place + 0.32], color=_COLOURS[1], linewidth=2, label="mean")
+        axes.set_xlabel(label, fontsize=_FONT_SIZE)
+        _tidy(axes)
+    panels[0].set_yticks(range(len(order)), order)
+    panels[0].invert_yaxis()
+    _finish(figure, path, "Predictors on equal splits", about)
+
+
 def _figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -193,6 +219,8 @@ def _finish(figure: Figure, path: str | Path, title: str, about: str) -> None:
     lines = [title, *textwrap.wrap(about, int(width * _LETTERS_PER_INCH))]
     figure.suptitle("\n".join(lines), fontsize=_FONT_SIZE + 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    handles, labels = list(named.values()), list(named)
     columns = int(width / (0.8 + max(map(len, labels)) / _LETTERS_PER_INCH))
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, columns), fontsize=_FONT_SIZE)
     with atomic_path(path) as temporary:

@@ -21,6 +21,19 @@ def mae(truth: ArrayLike, mean: ArrayLike) -> float:
     return float(abs(truth - mean).mean()) if truth.size else float("nan")
 
 
+def rmse(truth: ArrayLike, mean: ArrayLike) -> float:
+    """Returns the root of the mean squared error, in the unit of ``truth``. Lower is better; NaN for no networks.
+
+    Args:
+        truth: ``[n]``, what the networks reached.
+        mean: ``[n]``, what was foreseen, in the same unit.
+
+    Raises:
+        ValueError: The arrays differ in shape or hold NaN.
+    """
+    return mse(truth, mean) ** 0.5
+
+
 def mse(truth: ArrayLike, mean: ArrayLike) -> float:
     """Returns the mean squared error, in the squared unit of ``truth``. Lower is better; NaN for no networks.
 

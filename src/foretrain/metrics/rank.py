@@ -69,6 +69,23 @@ def kendall(truth: ArrayLike, score: ArrayLike) -> float:
     return float(stats.kendalltau(truth, score, variant="b").statistic)
 
 
+def pearson(truth: ArrayLike, score: ArrayLike) -> float:
+    """Returns Pearson's linear correlation.
+
+    NaN means that there is nothing to compare: fewer than two networks, or a constant ``truth`` or ``score``.
+
+    Args:
+        truth: ``[n]``, what the networks reached. Higher is better.
+        score: ``[n]``, what was foreseen. Higher is better.
+
+    Raises:
+        ValueError: The arrays differ in shape or hold NaN.
+    """
+    truth, score = complete_pair(truth, score)
+    constant = truth.size and (np.ptp(truth) == 0 or np.ptp(score) == 0)
+    return float("nan") if constant else float(_pearson(truth, score))
+
+
 def bootstrap_interval(
     statistic: Callable[..., Any],
     *arrays: ArrayLike,

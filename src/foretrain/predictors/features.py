@@ -55,7 +55,9 @@ class FeatureTable:
         if not encodings and not names:
             raise ConfigError("encodings", "no encodings and no scores: nothing to learn from", list(encodings))
         missing = np.isnan(given)
-        medians = np.array([np.median(row[~gone]) if not gone.all() else 0.0 for row, gone in zip(given, missing)])
+        medians = np.array(
+            [np.median(row[~gone]) if not gone.all() else 0.0 for row, gone in zip(given, missing, strict=True)]
+        )
         whole = _columns(space, encodings, known.archs, _fill(given, medians))
         scale = whole.std(axis=0)
         kept = np.flatnonzero(scale > np.finfo(np.float32).eps * np.abs(whole).max(axis=0, initial=1e-30))
@@ -83,6 +85,11 @@ class FeatureTable:
     def standardise(self, columns: FloatArray) -> FloatArray:
         """Returns the columns with mean 0 and standard deviation 1 on the training set."""
         return (columns - self.mean) / self.scale
+
+
+def _median_of_known(column: FloatArray) -> float:
+    known = column[~np.isnan(column)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _fill(given: FloatArray, medians: FloatArray) -> FloatArray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -40,6 +42,17 @@ class FitSettings:
     gradient_clip: Annotated[float, Field(gt=0)] = 5.0
 
 
+@contextmanager
+def seeded(seed: int, *keys: str | int) -> Iterator[None]:
+    """Seeds the global generators for what is built inside (initial weights), and leaves them as they were."""
+    before = random_state()
+    seed_everything(derive_seed(seed, *keys))
+    try:
+        yield
+    finally:
+        set_random_state(before)
+
+
 def fit_network(network: Network, table: TensorBatch, settings: FitSettings, seed: int) -> Network:
     """Trains a network that has ``loss(batch)`` on a table, in place.
 
@@ -61,19 +74,14 @@ def fit_network(network: Network, table: TensorBatch, settings: FitSettings, see
         generator = make_generator(seed, "epoch", next(epochs))
         return list(torch.split(torch.randperm(len(table), generator=generator), settings.batch_size))
 
-    before = random_state()
-    try:
-        seed_everything(derive_seed(seed, "training"))
-        with quiet_lightning():
-            trainer = Trainer(
-                accelerator="auto",
-                devices=1,
-                max_epochs=settings.epochs,
-                gradient_clip_val=settings.gradient_clip,
-                barebones=True,
-            )
-            module = NetworkModule(network, settings.learning_rate, settings.weight_decay)
-            trainer.fit(module, IndexLoader(table, shuffled))
-    finally:
-        set_random_state(before)
+    with seeded(seed, "training"), quiet_lightning():
+        trainer = Trainer(
+            accelerator="auto",
+            devices=1,
+            max_epochs=settings.epochs,
+            gradient_clip_val=settings.gradient_clip,
+            barebones=True,
+        )
+        module = NetworkModule(network, settings.learning_rate, settings.weight_decay)
+        trainer.fit(module, IndexLoader(table, shuffled))
     return network.cpu().eval()

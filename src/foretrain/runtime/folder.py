@@ -68,6 +68,12 @@ class RunFolder:
         with atomic_path(self.path / "predictions.parquet") as temporary:
             table.to_parquet(temporary, index=False)
 
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Writes a table of results twice: ``<name>.csv`` to look at and ``<name>.parquet`` to compute with."""
+        write_text(self.path / f"{name}.csv", table.to_csv(index=False))
+        with atomic_path(self.path / f"{name}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+
     def write_report(self, text: str) -> None:
         """Writes ``report.md``."""
         write_text(self.report, text)

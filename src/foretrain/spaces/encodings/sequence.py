@@ -33,3 +33,8 @@ def token_position(vertex: int, source: int | None = None) -> int:
     """Returns where the token of the edge ``source -> vertex`` stands, or (no source) that of the vertex's label."""
     start = (vertex - 1) * (vertex + 2) // 2
     return start + (vertex if source is None else source)
+
+
+def label_token(column: int) -> int:
+    """Returns the token of the label that stands in this column of the vertices' one-hot code."""
+    return column + _FIRST_LABEL
