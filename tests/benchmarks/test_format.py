@@ -175,3 +175,30 @@ def test_only_search_spaces_are_imported(small, space):
     rewrite_manifest(small.folder, {"description": {**manifest["description"], "space": space}})
     with pytest.raises(DataError, match=r"outside foretrain.spaces|is no search space|has no foretrain"):
         _ = Benchmark(small.folder).space
+
+
+def with_skeleton(contents: Contents, **skeleton) -> Contents:
+    return replace(contents, description=replace(contents.description, skeleton=skeleton))
+
+
+def test_the_space_builds_the_skeleton_that_was_measured(contents, small, tmp_path):
+    write_benchmark(with_skeleton(contents, channels=4, stages=2), tmp_path / "out")
+    spaces = {"measured": Benchmark(tmp_path / "out").space, "published": small.space}
+    assert {name: (space.channels, space.stages) for name, space in spaces.items()} == {
+        "measured": (4, 2),
+        "published": (16, 3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "match"),
+    [
+        ({"chanels": 4}, r"file: has an impossible skeleton.*did you mean 'channels'"),
+        ({"channels": 0}, "greater than or equal to 1"),
+        ({"channels": "4"}, "does not consist of numbers"),
+    ],
+)
+def test_an_impossible_skeleton_is_refused(contents, tmp_path, skeleton, match):
+    with pytest.raises(DataError, match=match):
+        write_benchmark(with_skeleton(contents, **skeleton), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -61,6 +61,7 @@ def test_the_benchmark_holds_distinct_networks_and_opens_like_any_other(benchmar
     assert len(benchmark_made) == 5
     assert len(set(benchmark_made.keys)) == 5
     assert isinstance(benchmark_made.space, NASBench201)
+    assert benchmark_made.space.channels == 4, "not the skeleton that was trained"
 
 
 def test_final_accuracies_are_the_ends_of_the_curves(benchmark_made: Benchmark):

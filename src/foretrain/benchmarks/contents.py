@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -105,6 +105,7 @@ class Description:
         licence: Licence of the numbers.
         source_file: The file or folder it was read from.
         source_sha256: SHA-256 of that file; of several files, of the lines ``<sha256>  <name>`` in order of name.
+        skeleton: Arguments of the space, for networks that were measured in another skeleton than the published one.
 
     Raises:
         DataError: The name has characters that cannot stand in a file name.
@@ -117,6 +118,7 @@ class Description:
     licence: str
     source_file: str = ""
     source_sha256: str = ""
+    skeleton: Mapping[str, int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_label(self.name, "benchmark name")

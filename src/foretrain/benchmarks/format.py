@@ -172,7 +172,7 @@ def _write_architectures(contents: Contents, folder: Path) -> None:
     description = contents.description
     if description.space is not None:
         source = description.source_file or description.name
-        space = load_space(description.space, source)
+        space = load_space(description.space, description.skeleton, source)
         with errors_of(source):
             batch = space.parse(contents.architectures)
         for field, tensor in zip(fields(batch), batch.tensors(), strict=True):

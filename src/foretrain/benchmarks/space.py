@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from foretrain.errors import DataError
+from foretrain.errors import ConfigError, DataError
+from foretrain.runtime.config import TARGET, check
 from foretrain.spaces.base import SearchSpace
 
 
@@ -27,15 +28,16 @@ def errors_of(source: object) -> Iterator[None]:
         raise DataError(source, str(error), "Correct or remove that architecture") from error
 
 
-def load_space(path: str, source: object) -> SearchSpace[Any]:
-    """Imports a space and builds it with its published skeleton.
+def load_space(path: str, skeleton: Mapping[str, int | float], source: object) -> SearchSpace[Any]:
+    """Imports a space and builds it with the skeleton that the networks were measured in.
 
     Args:
         path: Import path of the class, inside ``foretrain.spaces``; nothing else is ever imported.
-        source: Where the path was read, for the messages.
+        skeleton: Arguments of the class; empty for the published skeleton.
+        source: Where both were read, for the messages.
 
     Raises:
-        DataError: It lies elsewhere, this version of foretrain lacks it, or it is no space.
+        DataError: It lies elsewhere, this version of foretrain lacks it, it is no space, or it refuses the skeleton.
     """
     module, _, name = path.rpartition(".")
     if not f"{module}.".startswith("foretrain.spaces."):
@@ -46,4 +48,10 @@ def load_space(path: str, source: object) -> SearchSpace[Any]:
         raise DataError(source, f"this version of foretrain has no {path} ({error})", "Check the name") from error
     if not (isinstance(found, type) and issubclass(found, SearchSpace)):
         raise DataError(source, f"{path} is no search space", "Name one of foretrain's spaces")
-    return found()
+    if not all(isinstance(value, int | float) for value in skeleton.values()):
+        raise DataError(source, f"has a skeleton that does not consist of numbers: {dict(skeleton)}", "Correct it")
+    try:
+        check({TARGET: path, **skeleton}, SearchSpace)
+    except ConfigError as error:
+        raise DataError(source, f"has an impossible skeleton: {error}", "Correct it") from error
+    return found(**skeleton)

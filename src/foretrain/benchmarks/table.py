@@ -133,7 +133,7 @@ class Benchmark:
         """
         if self.description.space is None:
             raise DataError(self.folder, "its networks belong to no search space", "Use their row numbers or names")
-        return load_space(self.description.space, self.folder)
+        return load_space(self.description.space, self.description.skeleton, self.folder)
 
     @cached_property
     def names(self) -> list[str]:

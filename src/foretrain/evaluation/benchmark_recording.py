@@ -186,6 +186,7 @@ class BenchmarkRecording:
             space=f"{kind.__module__}.{kind.__qualname__}",
             source=f"recorded by foretrain: python train.py experiment={self.name}",
             licence="Apache-2.0",
+            skeleton=dict(vars(self.space)),
         )
 
     def _series(self, records: Sequence[Record]) -> dict[Series, FloatArray]:

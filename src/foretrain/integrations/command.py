@@ -93,6 +93,7 @@ def _describe(benchmark: Benchmark) -> None:
         "licence": description.licence,
         "read from": f"{description.source_file} (sha256 {description.source_sha256})",
         "space": description.space or "none",
+        "skeleton": ", ".join(f"{name} {value}" for name, value in description.skeleton.items()) or "as published",
         "folder": f"{benchmark.folder} ({benchmark.num_bytes / 1e6:.1f} MB)",
         "architectures": f"{len(benchmark):,}",
     }
