@@ -253,8 +253,8 @@ def _vapor_gradients(x: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 _ALPHA = ShapeParameter("alpha", 0.01, 8.0, geometrically(0.05, 4.0, 32))
 _ALPHA_OF_TWO = replace(_ALPHA, grid=geometrically(0.05, 4.0, 16))
-_SHIFT = ShapeParameter("B", -0.9, 1e4, in_epochs(0.1, 3.0, 12, start=-1.0))
-_TAU = ShapeParameter("tau", 0.01, 1e5, in_epochs(0.3, 3.0, 16))
+_SHIFT = ShapeParameter("B", -0.95, 1e6, in_epochs(0.1, 3.0, 12, start=-1.0))
+_TAU = ShapeParameter("tau", 0.01, 1e6, in_epochs(0.3, 3.0, 16))
 _DELTA = ShapeParameter("delta", 0.05, 10.0, geometrically(0.25, 4.0, 12))
 
 _EXP4 = Family(

@@ -119,9 +119,9 @@ class _Problem:
         epochs = torch.arange(1, curves.shape[1] + 1, dtype=curves.dtype, device=curves.device)
         observed = ~curves.isnan()
         if bool(observed.all()):
-            full = None if weights is None else weights.expand_as(curves)
+            full = None if weights is None else weights.to(curves).expand_as(curves)
             return cls(epochs, curves, full, None)
-        counted = observed.to(curves.dtype) * (1 if weights is None else weights)
+        counted = observed.to(curves.dtype) * (1 if weights is None else weights.to(curves))
         return cls(epochs, curves.nan_to_num(0.0), counted, observed)
 
     @property
@@ -136,7 +136,7 @@ class _Problem:
         return float((self.observed.any(dim=0) * self.epochs).max().clamp(min=1))
 
     def reweighted(self, values: Tensor) -> _Problem:
-        """Multiplies the weights by Huber's of the residuals, their scale by the median absolute residual of each curve."""
+        """Multiplies the weights by Huber's, in units of each curve's median absolute residual."""
         residuals = (self.curves - values).abs()
         if self.observed is not None:
             residuals = residuals.where(self.observed, torch.nan)
@@ -163,7 +163,12 @@ def _best_on_grid(family: Family, problem: _Problem) -> Tensor:
     if family.link.is_curved:
         # to first order, an error of the value is slope times an error of the linear part
         weights = problem.full_weights * family.link.slope(targets).square()
-    bases = _Bases(family.has_offset, basis.to(curves), centre[:, 0].to(curves), grid.to(curves))
+    norm = basis.square().sum(dim=1)[:, None].sqrt()
+    directions = torch.where(norm > _RELATIVE_ZERO, basis / norm.clamp(min=_RELATIVE_ZERO), 0)
+    parts_of_basis = (
+        part.to(curves) for part in (directions, norm[:, 0].clamp(min=_RELATIVE_ZERO), centre[:, 0], grid)
+    )
+    bases = _Bases(family.has_offset, *parts_of_basis)
     parts = []
     for start in range(0, len(curves), _CURVES_AT_ONCE):
         block = slice(start, start + _CURVES_AT_ONCE)
@@ -180,46 +185,52 @@ class _Bases:
 
     Attributes:
         has_offset: Whether the mean of a curve is free.
-        values: ``[g, t]``, the bases, centred over the epochs where there is an offset.
-        centre: ``[g]``, what was taken off.
+        directions: ``[g, t]``, the bases, centred over the epochs where there is an offset, with norm 1; 0 where one
+            is constant.
+        norm: ``[g]``, what they were divided by.
+        centre: ``[g]``, what was taken off before.
         shapes: ``[g, shape parameters]``.
     """
 
     has_offset: bool
-    values: Tensor
+    directions: Tensor
+    norm: Tensor
     centre: Tensor
     shapes: Tensor
 
-    def parameters(self, best: Tensor, mean: Tensor, amplitude: Tensor, basis_mean: Tensor | float = 0.0) -> Tensor:
-        """Puts together c (mean of the curve minus that of its basis), A and the shape."""
-        amplitude = amplitude.clamp(0, LINEAR_BOUND)
+    def parameters(self, best: Tensor, mean: Tensor, length: Tensor, direction_mean: Tensor | float = 0.0) -> Tensor:
+        """Puts together c (mean of the curve minus that of its basis), A and the shape.
+
+        Args:
+            best: ``[n]``, the row of each curve.
+            mean: ``[n, 1]``, mean of each curve.
+            length: ``[n]``, the factor of the direction.
+            direction_mean: ``[n]``, mean of the direction over what was observed of a curve.
+        """
+        norm = self.norm[best]
+        amplitude = (length / norm).clamp(0, LINEAR_BOUND)
         columns = [amplitude[:, None], self.shapes[best]]
         if self.has_offset:
-            offset = mean[:, 0] - amplitude * (self.centre[best] + basis_mean)
+            offset = mean[:, 0] - amplitude * (self.centre[best] + norm * direction_mean)
             columns.insert(0, offset.clamp(-LINEAR_BOUND, LINEAR_BOUND)[:, None])
         return torch.cat(columns, dim=1)
 
 
 def _solve_plain(bases: _Bases, targets: Tensor) -> Tensor:
-    norm = bases.values.square().sum(dim=1).sqrt()
-    divisor = norm.clamp(min=_RELATIVE_ZERO)
-    directions = torch.where(norm[:, None] > _RELATIVE_ZERO, bases.values / divisor[:, None], 0)
     mean = targets.mean(dim=1, keepdim=True) * bases.has_offset
-    length, best = ((targets - mean) @ directions.T).max(dim=1)
-    return bases.parameters(best, mean, length / divisor[best])
+    length, best = ((targets - mean) @ bases.directions.T).max(dim=1)
+    return bases.parameters(best, mean, length)
 
 
 def _solve_weighted(bases: _Bases, targets: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum(dim=1, keepdim=True).clamp(min=_RELATIVE_ZERO)
     mean = (weights * targets).sum(dim=1, keepdim=True) / total * bases.has_offset
-    square = weights @ bases.values.square().T
-    basis_mean = weights @ bases.values.T / total * bases.has_offset
-    spread = square - total * basis_mean.square()
+    square = weights @ bases.directions.square().T
+    direction_mean = weights @ bases.directions.T / total * bases.has_offset
+    spread = square - total * direction_mean.square()
     # what is left of a difference of nearly equal numbers is rounding: such a basis is constant where it was observed
-    usable = spread > _RELATIVE_SPREAD * square
-    product = (weights * (targets - mean)) @ bases.values.T
-    length = torch.where(usable, product * spread.clamp(min=_RELATIVE_ZERO).rsqrt(), 0)
-    best = length.argmax(dim=1, keepdim=True)
-    slope = torch.where(usable, product / spread.clamp(min=_RELATIVE_ZERO), 0)
-    amplitude, basis_mean = (values.gather(1, best)[:, 0] for values in (slope, basis_mean))
-    return bases.parameters(best[:, 0], mean, amplitude, basis_mean)
+    spread = torch.where(spread > _RELATIVE_SPREAD * square, spread, torch.inf)
+    product = (weights * (targets - mean)) @ bases.directions.T
+    best = (product * spread.rsqrt()).argmax(dim=1, keepdim=True)
+    length, direction_mean = ((values.gather(1, best)[:, 0]) for values in (product / spread, direction_mean))
+    return bases.parameters(best[:, 0], mean, length, direction_mean)
