@@ -9,14 +9,17 @@ covers about p, whatever the errors' distribution.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from foretrain.curves.distribution import Distribution, FloatArray, conformal_distribution
+from foretrain.curves.distribution import HIGHEST, Distribution, FloatArray, conformal_distribution
 from foretrain.curves.gaussian_process import AveragedGaussianProcess
 from foretrain.curves.observation import Observation
 from foretrain.curves.summaries import CurveSummary
 
 LEAST_FINISHED = 5
+_LEAST_ERROR = 1.0  # points; keeps the logarithm of a perfect run finite
 
 
 def forecast_from_finished(partial: Observation, finished: Observation, horizon: int, level: float) -> Distribution:
@@ -32,19 +35,66 @@ def forecast_from_finished(partial: Observation, finished: Observation, horizon:
     final = finished.valid[:, horizon - 1]
     lengths = partial.lengths
     mean, deviation = np.empty((2, len(lengths)))
-    ratios = {}
+    held_out_ratios = np.empty((len(lengths), len(final)))
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        process = AveragedGaussianProcess.fit(_features(finished.until(length)), final)
-        mean[rows], deviation[rows] = process.predict(_features(partial[rows]))
-        ratios[length] = np.sort(np.abs(final - process.held_out) / process.held_out_deviation)
-    return conformal_distribution(mean, deviation, np.stack([ratios[length] for length in lengths]), level)
+        calibration = _Calibration.fit(finished.until(length), final)
+        mean[rows], deviation[rows] = calibration.predict(partial.until(length)[rows])
+        held_out_ratios[rows] = calibration.held_out_ratios
+    return conformal_distribution(mean, deviation, held_out_ratios, level)
 
 
-def _features(observation: Observation) -> FloatArray:
-    """``[n, d]``: level, best and beginning of each kind of curve that there is."""
-    columns = []
-    for curves in observation.kinds:
-        summary = CurveSummary.of(curves)
-        columns += [summary.recent, summary.top, summary.early]
-    return np.stack(columns, axis=1)
+@dataclass(frozen=True)
+class _Calibration:
+    """Mean of the processes of all views of the curves, fitted to m finished ones of one length.
+
+    They work in the negative logarithm of the error that is left: it spreads the good runs, of which there are many,
+    and holds together the bad ones, of which each is bad in its own way.
+
+    Attributes:
+        processes: One for each view of :func:`_views`.
+        held_out_ratios: ``[m]``, errors of each finished run foreseen without it over their deviations, ascending.
+    """
+
+    processes: list[AveragedGaussianProcess]
+    held_out_ratios: FloatArray
+
+    @classmethod
+    def fit(cls, finished: Observation, final: FloatArray) -> _Calibration:
+        processes = [AveragedGaussianProcess.fit(view, _to_log_error(final)) for view in _views(finished)]
+        mean, deviation = _combined([(p.held_out, p.held_out_deviation) for p in processes])
+        return cls(processes, np.sort(np.abs(final - mean) / deviation))
+
+    def predict(self, partial: Observation) -> tuple[FloatArray, FloatArray]:
+        """Returns means and deviations ``[n]`` in points."""
+        views = _views(partial)
+        return _combined([process.predict(view) for process, view in zip(self.processes, views, strict=True)])
+
+
+def _views(observation: Observation) -> list[FloatArray]:
+    """Features ``[n, d]`` of the curves, from the two that say most to all: how many help depends on the task."""
+    valid = CurveSummary.of(observation.valid)
+    if observation.train is None:
+        columns = [[valid.top, valid.early], [valid.top], [valid.recent, valid.top, valid.early]]
+    else:
+        train = CurveSummary.of(observation.train)
+        few = [valid.top, train.recent]
+        more = [*few, valid.early, train.early]
+        columns = [few, more, [*more, valid.recent, train.top]]
+    return [np.stack(view, axis=1) for view in columns]
+
+
+def _combined(forecasts: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """The mean in points of forecasts of the log error, and their mean deviation by the slope there."""
+    logs, deviations = np.mean(forecasts, axis=0)
+    return _from_log_error(logs), deviations * np.exp(-logs)
+
+
+def _to_log_error(value: FloatArray) -> FloatArray:
+    logs: FloatArray = -np.log(HIGHEST + _LEAST_ERROR - value)
+    return logs
+
+
+def _from_log_error(logs: FloatArray) -> FloatArray:
+    value: FloatArray = HIGHEST + _LEAST_ERROR - np.exp(-logs)
+    return value

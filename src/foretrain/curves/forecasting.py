@@ -59,10 +59,11 @@ def extrapolate(
     *,
     finished_train: ArrayLike | None = None,
     train_metric: TrainMetric = "accuracy",
+    pool: bool = True,
 ) -> CurveForecast:
     """Foresees the final values of partial learning curves.
 
-    Without ``finished`` each run is foreseen by itself (:mod:`.zero_shot`); a late jump of the learning-rate schedule
+    Without ``finished`` runs are foreseen by what they have shown (:mod:`.zero_shot`); a late jump of the learning rate
     cannot be known then, and the intervals are wide. With a few finished runs of the same task they teach how curves go
     on (:mod:`.few_shot`) and calibrate the intervals. Runs that were observed at the horizon get what was observed.
 
@@ -77,6 +78,7 @@ def extrapolate(
         finished_train: ``float[m, horizon]``, training curves of the finished runs. Without them the training curves
             of the partial runs are of no use beside ``finished``, and are left aside.
         train_metric: What training curves are.
+        pool: Without ``finished``: whether curves of one kind, by a test, inform each other.
 
     Returns:
         Means, intervals and quantiles in percent. The score ranks the runs and is not a forecast of the level.
@@ -91,7 +93,7 @@ def extrapolate(
         raise ValueError(f"horizon is {horizon}, at least 1 is needed")
     if finished is None:
         partial = Observation.of("curves", curves, train_curves, train_metric, horizon)
-        found = forecast_without_finished(partial, horizon, level)
+        found = forecast_without_finished(partial, horizon, level, pool)
     else:
         partial = Observation.of(
             "curves", curves, None if finished_train is None else train_curves, train_metric, horizon

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-_LENGTH_SCALES = (1.0, 2.0, 4.0, 8.0)
+_LENGTH_SCALES = (2.0, 4.0, 8.0)
 _LINEAR_SHARES = (0.0, 1.0, 10.0)
-_NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _FREEDOM = 4.0
 _TINY = 1e-9
 
