@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import torch
@@ -13,7 +13,6 @@ from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.encodings.graph import GraphBatch
 from foretrain.spaces.modules import Members
 
-_ATTEMPTS = 50
 _UNKNOWN = -1
 
 A = TypeVar("A", bound=Architectures)
@@ -76,21 +75,13 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
         return Members(torch.randint(len(self), (n,), generator=generator))
 
     def mutate(self, archs: Members, generator: torch.Generator, rate: float) -> Members:
-        """Mutates in the base space; children that are no members are drawn again, 50 times at most."""
-
-        def propose(pending: Tensor) -> A:
-            return self.base.mutate(self.archs[archs.index[pending]], generator, rate)
-
-        return self._propose(archs, propose)
+        """Mutates in the base space; where the child is no member, the parent stays."""
+        return self._members(self.base.mutate(self.archs[archs.index], generator, rate), archs)
 
     def crossover(self, first: Members, second: Members, generator: torch.Generator) -> Members:
-        """Crosses in the base space; children that are no members are drawn again, 50 times at most."""
-
-        def propose(pending: Tensor) -> A:
-            parents = (self.archs[parent.index[pending]] for parent in (first, second))
-            return self.base.crossover(*parents, generator)
-
-        return self._propose(first, propose)
+        """Crosses in the base space; where the child is no member, the first parent stays."""
+        children = self.base.crossover(self.archs[first.index], self.archs[second.index], generator)
+        return self._members(children, first)
 
     def parse(self, strings: Sequence[str]) -> Members:
         """Reads the base space's published string form.
@@ -126,17 +117,9 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
         place = torch.searchsorted(self._codes, codes).clamp(max=len(self) - 1)
         return torch.where(self._codes[place] == codes, self._member_of_code[place], _UNKNOWN)
 
-    def _propose(self, parents: Members, propose: Callable[[Tensor], A]) -> Members:
-        """Replaces every parent by the first child of ``propose(rows)`` that is a member."""
-        children = parents.index.clone()
-        pending = torch.arange(len(children))
-        for _ in range(_ATTEMPTS):
-            found = self.find(propose(pending))
-            children[pending[found != _UNKNOWN]] = found[found != _UNKNOWN]
-            pending = pending[found == _UNKNOWN]
-            if len(pending) == 0:
-                break
-        return Members(children)
+    def _members(self, children: A, parents: Members) -> Members:
+        found = self.find(children)
+        return Members(torch.where(found == _UNKNOWN, parents.index, found))
 
 
 def _first_of_each(codes: Tensor) -> tuple[Tensor, Tensor]:

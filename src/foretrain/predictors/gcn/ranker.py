@@ -89,11 +89,11 @@ class GCNRanker(Regressor[GCN]):
             self._learned = self._module(1).gcn
             self._learned.load_state_dict(weights)
 
-    def _learn(self, known: Labelled, unlabeled: Architectures | None) -> GCN:  # noqa: ARG002 - learns from labels only
+    def _learn(self, known: Labelled, unlabeled: Architectures | None) -> GCN:
         return self._descend(self._module(self.epochs), known)
 
     @torch.no_grad()
-    def _foresee(self, learned: GCN, archs: Architectures, scores: Scores) -> Forecast:  # noqa: ARG002
+    def _foresee(self, learned: GCN, archs: Architectures, scores: Scores) -> Forecast:
         if len(archs) == 0:
             return Forecast(np.empty(0))
         return Forecast(self._views(learned, archs).score(learned).double().cpu().numpy())

@@ -1,0 +1,150 @@
+"""The search that a predictor guides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from foretrain.errors import ConfigError
+from foretrain.forecast import Forecast
+from foretrain.predictors.base import Predictor, PredictorFactory
+from foretrain.search.history import FloatArray, History
+from foretrain.search.samplers import Sampler
+from foretrain.search.strategy import Proposal, Strategy, draw_uniformly
+from foretrain.spaces.base import Architectures, SearchSpace
+
+_FEWEST = 2
+_Z90 = 1.6448536269514722
+"""Intervals of forecasts hold 90%: for a normal variable so many standard deviations to either side."""
+
+Acquisition = Literal["score", "thompson", "upper"]
+
+
+@runtime_checkable
+class WarmStarting(Protocol):
+    """A predictor that can learn on from where it stands."""
+
+    def update(self, archs: Architectures, accuracies: ArrayLike) -> Self:
+        """Learns on, with all networks that are known by now."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Returns what it has learned."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned."""
+
+
+class PredictorSearch(Strategy):
+    """Trains a predictor on what was evaluated and evaluates what it ranks highest (algorithm 1).
+
+    Mauch et al., "Efficient Sampling for Predictor-Based Neural Architecture Search", 2020. It stands for any search of
+    this kind: BANANAS is an ensemble with independent Thompson sampling over mutations of the best networks.
+
+    Args:
+        space: The space that is searched.
+        seed: Seed of the predictor.
+        predictor: Makes the predictor.
+        sampler: Gives the networks among which the predictor chooses.
+        initial: T_0, networks drawn at random in the beginning.
+        batch: K, networks evaluated in a round.
+        growth: Where it is more, this share of what was evaluated is the size of a round.
+        acquisition: What is maximised: the forecast's ``score``; a draw between its limits of 90% (``thompson``:
+            normal, for each network apart); or its ``upper`` limit.
+        warm_start: Whether the predictor learns on from the round before, where it can.
+
+    Raises:
+        ConfigError: The predictor cannot learn on.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace[Any],
+        seed: int = 0,
+        *,
+        predictor: PredictorFactory,
+        sampler: Sampler,
+        initial: Annotated[int, Field(ge=2)] = 4,
+        batch: Annotated[int, Field(ge=1)] = 4,
+        growth: Annotated[float, Field(ge=0)] = 0.0,
+        acquisition: Acquisition = "score",
+        warm_start: bool = False,
+    ) -> None:
+        super().__init__(space, seed)
+        self.predictor: Predictor = predictor(space=space, seed=seed)
+        self.sampler = sampler
+        self.initial = initial
+        self.batch = batch
+        self.growth = growth
+        self.acquisition: Acquisition = acquisition
+        self._warm = self.predictor if warm_start and isinstance(self.predictor, WarmStarting) else None
+        if warm_start and self._warm is None:
+            name = type(self.predictor).__name__
+            raise ConfigError("search.warm_start", "this predictor cannot learn on", name, "false, or a GCN ranker")
+
+    def propose(self, history: History, generator: torch.Generator) -> Proposal:
+        """Draws at random in the first round; then learns, samples, foresees and chooses."""
+        known = history.succeeded
+        if len(known) < max(_FEWEST, self.initial):
+            missing = max(_FEWEST, self.initial) - len(known)
+            return Proposal(draw_uniformly(self.space, history, missing, generator))
+        teacher = self.predictor.fit if self._warm is None else self._warm.update
+        teacher(history.at(known), history.accuracy[known])
+        sampled = self.sampler.sample(self.space, history, self.predictor, generator)
+        if len(sampled) == 0:
+            return Proposal(draw_uniformly(self.space, history, self.batch, generator))
+        utility = _ACQUISITIONS[self.acquisition](self.predictor.predict(sampled), generator)
+        utility[torch.isin(self.space.codes(sampled), history.codes).numpy()] = -np.inf
+        size = max(self.batch, int(self.growth * len(history)))
+        return Proposal(sampled[torch.from_numpy(_best(utility, size, generator))], sampled)
+
+    def state(self) -> Mapping[str, Any]:
+        """Returns what the predictor has learned, where the next round starts from it."""
+        return {} if self._warm is None else dict(self._warm.state())
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what :meth:`state` returned."""
+        if self._warm is not None:
+            self._warm.set_state(state)
+
+
+def _best(utility: FloatArray, count: int, generator: torch.Generator) -> NDArray[np.int64]:
+    """Places of the largest finite values, largest first; of equal ones, those that a random order puts first."""
+    count = min(count, int((utility > -np.inf).sum()))
+    if count == 0:
+        return np.empty(0, dtype=np.int64)
+    candidates = np.flatnonzero(utility >= np.partition(utility, -count)[-count])
+    lot = torch.rand(len(candidates), generator=generator).numpy()
+    return candidates[np.lexsort((lot, -utility[candidates]))[:count]]
+
+
+def _by_score(forecast: Forecast, _: torch.Generator) -> FloatArray:
+    return forecast.score.copy()
+
+
+def _by_thompson(forecast: Forecast, generator: torch.Generator) -> FloatArray:
+    lower, upper = _limits(forecast)
+    noise = torch.randn(len(forecast), generator=generator, dtype=torch.float64).numpy()
+    drawn: FloatArray = (lower + upper) / 2 + noise * (upper - lower) / (2 * _Z90)
+    return drawn
+
+
+def _by_upper(forecast: Forecast, _: torch.Generator) -> FloatArray:
+    return _limits(forecast)[1].copy()
+
+
+def _limits(forecast: Forecast) -> tuple[FloatArray, FloatArray]:
+    if forecast.lower is None or forecast.upper is None:
+        raise ConfigError("search.acquisition", "this predictor's forecasts have no interval", allowed="score")
+    return forecast.lower, forecast.upper
+
+
+_ACQUISITIONS: dict[Acquisition, Callable[[Forecast, torch.Generator], FloatArray]] = {
+    "score": _by_score,
+    "thompson": _by_thompson,
+    "upper": _by_upper,
+}
