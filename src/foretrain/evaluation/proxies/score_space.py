@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,34 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from foretrain.benchmarks.task import BenchmarkTask
-from foretrain.errors import ConfigError, DataError
+from foretrain.errors import ConfigError
 from foretrain.evaluation.proxies.judging import judge_scores
-from foretrain.evaluation.proxies.space_scores import ScoringData, ScoringPlan, check_proxies, score_space
+from foretrain.evaluation.proxies.space_scores import ScoringData, ScoringPlan, Work, check_proxies, score_space
 from foretrain.evaluation.report import markdown_table, print_table
 from foretrain.metrics.rank import bootstrap_interval, spearman
 from foretrain.proxies.table import PROXIES
 from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext, Study
+
+WHOLE = Work()
+RANKED = (
+    "Kendall's and Spearman's correlation with the accuracy (95% bootstrap interval over networks), and the "
+    "accuracy of the network ranked best, of the ten and of the hundredth of networks ranked best (means), in "
+    "percent. A network without a score is ranked last."
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published scores to compare with.
+
+    Attributes:
+        scores: Name of a proxy to name of the benchmark's score.
+        dataset: The data set of the published scores; None where there is only one.
+    """
+
+    scores: dict[str, str]
+    dataset: str | None = None
 
 
 class ScoreSpace(Study):
@@ -36,14 +56,8 @@ class ScoreSpace(Study):
         networks: How many networks, drawn at random; None takes all.
         sample_seed: Seed of that draw: runs of other seeds score the same networks.
         repeats: Initialisations of each network that are averaged over.
-        published: Published scores to compare with: name of a proxy to name of the benchmark's score. Networks are
-            drawn from those that have all of them.
-        published_dataset: The data set of the published scores.
-        block: Networks that a job scores before its rows are on disk.
-        share: Number of this machine, from 0, where several with a common cache share the work.
-        shares: Number of such machines; the run with one, when all are done, collects their rows.
-        accelerator: Where networks are scored; jobs take several GPUs in turn.
-        cache: Folder of the finished rows.
+        published: Published scores to compare with; networks are then drawn from those that have all of them.
+        work: How the networks are shared out.
     """
 
     def __init__(
@@ -54,32 +68,21 @@ class ScoreSpace(Study):
         networks: Annotated[int, Field(ge=2)] | None = None,
         sample_seed: Annotated[int, Field(ge=0)] = 0,
         repeats: Annotated[int, Field(ge=1)] = 1,
-        published: dict[str, str] | None = None,
-        published_dataset: str | None = None,
-        block: Annotated[int, Field(ge=1)] = 8,
-        share: Annotated[int, Field(ge=0)] = 0,
-        shares: Annotated[int, Field(ge=1)] = 1,
-        accelerator: Literal["auto", "cpu", "cuda"] = "auto",
-        cache: str = "cache",
+        published: Published | None = None,
+        work: Work = WHOLE,
     ) -> None:
         check_proxies(proxies, data.batches)
-        if share >= shares:
-            raise ConfigError("share", "machines are counted from 0", share, f"0 to {shares - 1}")
-        for name in published or {}:
+        self.published = Published({}) if published is None else published
+        for name in self.published.scores:
             if name not in proxies:
-                raise ConfigError(f"published.{name}", "is none of the proxies", allowed=proxies)
+                raise ConfigError(f"published.scores.{name}", "is none of the proxies", allowed=proxies)
         self.benchmark = benchmark
         self.data = data
         self.proxies = proxies
         self.networks = networks
         self.sample_seed = sample_seed
         self.repeats = repeats
-        self.published = published or {}
-        self.published_dataset = published_dataset
-        self.block = block
-        self.share, self.shares = share, shares
-        self.accelerator = accelerator
-        self.cache = cache
+        self.work = work
 
     def run(self, context: RunContext) -> dict[str, float]:
         """Does the study; see :class:`foretrain.runtime.study.Study`."""
@@ -87,12 +90,9 @@ class ScoreSpace(Study):
         plan = ScoringPlan(self.benchmark.space, self.data, tuple(self.proxies), self.repeats, context.seed)
         names = [self.benchmark.benchmark.names[row] for row in rows]
         started = time.perf_counter()
-        blocks = [names[start : start + self.block] for start in range(0, len(names), self.block)]
-        own = [name for block in blocks[self.share :: self.shares] for name in block]
-        folder = Path(self.cache) / f"scores-{plan.space.name}-{plan.digest}"
-        table = score_space(plan, own, context.parallel, folder, self.block, self.accelerator)
+        table = score_space(plan, names, context.parallel, self.work)
         scored = time.perf_counter() - started
-        rows = self.benchmark.benchmark.rows(own)
+        rows = self.benchmark.benchmark.rows(table["architecture"].tolist())
         judged, agreement = self._judge(table, rows, context.seed), self._agreement(table, rows, context.seed)
         kept = [name for name in table if not str(name).endswith("seconds")]
         context.folder.write_predictions(table[kept].rename(columns={"architecture": "arch_id"}))
@@ -110,7 +110,7 @@ class ScoreSpace(Study):
     def _rows(self) -> NDArray[np.int64]:
         """The networks, in an order in which a smaller number is the beginning of a larger one."""
         rows = self.benchmark.known
-        for name in self.published.values():
+        for name in self.published.scores.values():
             rows = rows[~np.isnan(self._published_scores(name)[rows])]
         if self.networks is None:
             return rows
@@ -120,7 +120,7 @@ class ScoreSpace(Study):
         return rows[order[: self.networks]]
 
     def _published_scores(self, name: str) -> NDArray[np.float64]:
-        return self.benchmark.benchmark.scores(name, dataset=self.published_dataset)
+        return self.benchmark.benchmark.scores(name, dataset=self.published.dataset)
 
     def _judge(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
         truth = self.benchmark.judged[rows]
@@ -131,7 +131,7 @@ class ScoreSpace(Study):
     def _agreement(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
         """Spearman between each proxy and its published column, over networks that have both."""
         found: list[dict[str, Any]] = []
-        for name, theirs in self.published.items():
+        for name, theirs in self.published.scores.items():
             ours, published = table[name].to_numpy(dtype=np.float64), self._published_scores(theirs)[rows]
             both = np.isfinite(ours) & np.isfinite(published)
             pair = published[both], ours[both]
@@ -141,16 +141,12 @@ class ScoreSpace(Study):
         return pd.DataFrame(found)
 
     def _report(self, networks: int, judged: pd.DataFrame, agreement: pd.DataFrame) -> str:
-        data = self.data
         sections = [
             f"# Scores of {networks} networks of {self.benchmark.name}",
-            f"Batches of {data.batch_size} images of {data.image}, moved by up to {data.shift} pixels"
-            f"{', mirrored at random' if data.flip else ''}; {self.repeats} initialisation(s) a network. No network was "
-            "trained.",
+            _how(self.data, self.repeats),
             "## How well do they rank?",
             markdown_table(judged.drop(columns="seconds")),
-            "Kendall's and Spearman's correlation with the accuracy (95% bootstrap interval over networks), and the "
-            "accuracy of the networks ranked best. A network without a score is ranked last.",
+            RANKED,
         ]
         if len(agreement):
             sections += [
@@ -161,6 +157,14 @@ class ScoreSpace(Study):
         return "\n\n".join(sections) + "\n"
 
 
+def _how(data: ScoringData, repeats: int) -> str:
+    mirrored = ", mirrored at random" if data.flip else ""
+    return (
+        f"Batches of {data.batch_size} images of {data.image}, moved by up to {data.shift} pixels{mirrored}; "
+        f"{repeats} initialisation{'s' * (repeats > 1)} a network. No network was trained."
+    )
+
+
 def _metrics(judged: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, float]:
     metrics = {
         f"{row['score']}/{name}": row[name]
@@ -169,9 +173,3 @@ def _metrics(judged: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, float]:
         if name not in ("score", "seconds")
     }
     return metrics | {f"{row['proxy']}/agreement": row["spearman"] for row in agreement.to_dict("records")}
-
-
-def no_scores(benchmark: str) -> DataError:
-    """The error for a benchmark without scores."""
-    remedy = f"Score its networks: python train.py experiment=score_space benchmark={benchmark}"
-    return DataError(benchmark, "has no scores of untrained networks", remedy)

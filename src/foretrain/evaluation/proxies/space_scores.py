@@ -46,6 +46,7 @@ class ScoringData:
         shift: Images are moved by up to so many pixels.
         flip: Whether a random half is mirrored.
         batches: Number of batches; all but the first are for zico.
+        cache: Folder of the finished rows.
     """
 
     image: Literal["digits", "cifar10", "cifar100"]
@@ -55,6 +56,7 @@ class ScoringData:
     shift: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     batches: Annotated[int, Field(ge=1)] = 1
+    cache: str = "cache"
 
     @property
     def images(self) -> ImageSet:
@@ -89,17 +91,47 @@ class ScoringPlan:
     seed: int
 
     @property
-    def digest(self) -> str:
-        """Twelve digits that stand for all that decides the scores."""
+    def folder(self) -> Path:
+        """Where finished rows are kept, named after all that decides them."""
         described = {
             "space": {"name": self.space.name, **vars(self.space)},
             "images": self.data.images.fingerprint,
-            "data": {name: value for name, value in asdict(self.data).items() if name != "root"},
+            "data": {name: value for name, value in asdict(self.data).items() if name not in ("root", "cache")},
             "proxies": self.proxies,
             "repeats": self.repeats,
             "seed": self.seed,
         }
-        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        return Path(self.data.cache) / f"scores-{self.space.name}-{digest}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the networks are shared out.
+
+    Attributes:
+        block: Networks in a job, whose rows are on disk together.
+        share: Number of this machine, from 0, where several with a common cache share the work.
+        shares: Number of such machines; a run with one, when all are done, collects their rows.
+        accelerator: ``cpu``, ``cuda``, or ``auto`` for GPUs where there are any; jobs take several GPUs in turn.
+
+    Raises:
+        ConfigError: There is no such share.
+    """
+
+    block: Annotated[int, Field(ge=1)] = 8
+    share: Annotated[int, Field(ge=0)] = 0
+    shares: Annotated[int, Field(ge=1)] = 1
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.share >= self.shares:
+            raise ConfigError("work.share", "machines are counted from 0", self.share, f"0 to {self.shares - 1}")
+
+    def blocks(self, archs: Sequence[str]) -> list[tuple[str, ...]]:
+        """Returns this machine's part of the architectures, in blocks."""
+        blocks = [tuple(archs[start : start + self.block]) for start in range(0, len(archs), self.block)]
+        return blocks[self.share :: self.shares]
 
 
 @dataclass(frozen=True)
@@ -115,37 +147,33 @@ class Block:
     device: str
 
 
-def score_space(
-    plan: ScoringPlan, archs: Sequence[str], parallel: ParallelMap, folder: Path, block: int, accelerator: str
-) -> pd.DataFrame:
-    """Scores architectures and returns one row for each, in their order.
+def score_space(plan: ScoringPlan, archs: Sequence[str], parallel: ParallelMap, work: Work) -> pd.DataFrame:
+    """Scores this machine's part of some architectures and returns one row for each, in their order.
 
-    Each job leaves ``<folder>/<block>.parquet``; a call with the same folder does the jobs that are missing. The scores
+    Each job leaves a Parquet file in the cache; a call with the same cache does the jobs that are missing. The scores
     of a network depend on the plan and its string only: not on its block, the other networks or the number of workers.
 
     Args:
         plan: How they are scored.
         archs: The architectures.
         parallel: Runs the jobs.
-        folder: Where the finished rows are kept.
-        block: Networks in a job.
-        accelerator: ``cpu``, ``cuda``, or ``auto`` for GPUs where there are any; jobs take several GPUs in turn.
+        work: How they are shared out.
     """
-    devices = _devices(accelerator)
-    items = {}
-    for number, start in enumerate(range(0, len(archs), block)):
-        members = tuple(archs[start : start + block])
-        items[_key(members)] = Block(members, devices[number % len(devices)])
-    parallel(partial(score_block, plan=plan, folder=folder), items, folder, f"scoring {plan.space.name}")
+    devices, folder = _devices(work.accelerator), plan.folder
+    items = {
+        _key(members): Block(members, devices[number % len(devices)])
+        for number, members in enumerate(work.blocks(archs))
+    }
+    parallel(partial(score_block, plan=plan), items, folder, f"scoring {plan.space.name}")
     parts = [pq.read_table(folder / f"{key}.parquet", use_threads=False) for key in items]
     table: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return table
 
 
-def score_block(block: Block, plan: ScoringPlan, folder: Path) -> Record:
+def score_block(block: Block, plan: ScoringPlan) -> Record:
     """Scores the networks of a block and writes their rows; returns how many they are."""
     rows = [_row(arch, plan, torch.device(block.device)) for arch in block.archs]
-    with atomic_path(folder / f"{_key(block.archs)}.parquet") as temporary:
+    with atomic_path(plan.folder / f"{_key(block.archs)}.parquet") as temporary:
         pq.write_table(pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False), temporary)
     return {"networks": len(rows)}
 
