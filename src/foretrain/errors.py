@@ -1,6 +1,7 @@
 """The errors a user may meet: each names the culprit, the place and the remedy.
 
-``exit_code`` is what a command ends with: 2 for a wrong usage or config, 1 for something wrong in the data.
+``exit_code`` is what a command ends with: 2 for a wrong usage or config, 1 for something wrong in the data, 130 (as
+from a shell) where the user stopped it.
 """
 
 from collections.abc import Iterable
@@ -57,6 +58,19 @@ class CheckpointError(DataError):
 
 class ItemsFailedError(ForetrainError):
     """Some of many independent jobs failed; the others are finished and kept."""
+
+
+class InterruptedRunError(ForetrainError):
+    """The user stopped a run.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    exit_code = 130
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(f"interrupted; what is finished is kept: the same command with run_dir={folder} goes on")
 
 
 class ForetrainWarning(UserWarning):

@@ -135,6 +135,20 @@ def predict(checkpoint: Path, source: Path, output: Path, *overrides: str) -> No
     finish(run_here("predict.py", *given, *overrides, folder=output.parent))
 
 
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    cache, folder = tmp_path / "cache", tmp_path / "run"
+    call = command("train.py", *options(folder, cache, "parallel.workers=2", "data.population=500"))
+    with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as job:
+        while len(list(cache.glob("*/records/net-*.json"))) < 3:
+            assert job.poll() is None
+            time.sleep(0.05)
+        os.killpg(job.pid, signal.SIGINT)
+        _, errors = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert f"the same command with run_dir={folder} goes on" in errors
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize("fold", [0, 1, None])
 def test_predict_gives_the_numbers_of_the_run(finished, recording, tmp_path, fold):
     folder, output = finished[0], tmp_path / "forecast.csv"

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from foretrain.errors import DataError, ItemsFailedError
+from foretrain.runtime.files import write_json
 from foretrain.runtime.parallel import ParallelMap
 from foretrain.runtime.seeding import make_generator
 
@@ -100,3 +102,13 @@ def test_a_killed_map_goes_on_with_what_is_missing(tmp_path):
     records = ParallelMap(workers=1)(record, {f"i{k}": k for k in range(100)}, tmp_path / "out", "rest")
     assert len(calls) == 100 - len(finished)
     assert [entry["value"] for entry in records.values()] == list(range(100))
+
+
+def test_the_other_processes_of_a_run_wait_for_the_records_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(ParallelMap(workers=1), fail_on_two, {"b": 1, "c": 3}, tmp_path, "waiting")
+        write_json(tmp_path / "b.json", {"value": 10})
+        assert not waiting.done()
+        write_json(tmp_path / "c.json", {"value": 30})
+        assert waiting.result(timeout=60) == {"b": {"value": 10}, "c": {"value": 30}}

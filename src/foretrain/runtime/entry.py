@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from foretrain.errors import ForetrainError
+from foretrain.runtime.ranks import rank
 
 USAGE_ERROR = 2
 
@@ -41,7 +43,9 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     main = hydra.main(version_base="1.3", config_path=str(Path(config_folder).resolve()), config_name=config_name)(job)
     try:
-        main()
+        # Of several processes that work on one run, one speaks; errors come from all.
+        with contextlib.redirect_stdout(None) if rank() > 0 else contextlib.nullcontext():
+            main()
     except ForetrainError as error:
         _fail(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:

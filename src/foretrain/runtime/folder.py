@@ -7,13 +7,15 @@ import math
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from foretrain.errors import DataError
@@ -38,6 +40,25 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.report = self.path / "report.md"
         self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other runs out of the folder during the block; the end of the process, however it ends, lets go.
+
+        Raises:
+            DataError: Another run works in the folder.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise DataError(
+                self.path, "another run works in this folder", "Wait for it, or choose another run_dir"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved config.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +14,12 @@ import torch
 from foretrain.errors import ForetrainError, ItemsFailedError
 from foretrain.runtime.files import read_json, write_json
 from foretrain.runtime.progress import progress_bar
+from foretrain.runtime.ranks import rank
 
 Item = TypeVar("Item")
 Record = dict[str, Any]
 _SHOWN_FAILURES = 3
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class ParallelMap:
@@ -45,6 +48,8 @@ class ParallelMap:
     ) -> dict[str, Record]:
         """Runs what is missing and returns the records of all items, in the order of ``items``.
 
+        Of several processes that work on one run, the first one does this and the others wait for its records.
+
         Args:
             function: Importable (picklable) function of one item; larger results it writes itself, atomically,
                 before it returns.
@@ -57,6 +62,8 @@ class ParallelMap:
         """
         folder = Path(folder)
         missing = {key: item for key, item in items.items() if not (folder / f"{key}.json").exists()}
+        if rank() > 0:
+            return _wait_for(items, folder)
         failures: dict[str, str] = {}
         with progress_bar(description, total=len(items), done=len(items) - len(missing)) as advance:
             for key, failure in self._run(function, missing, folder):
@@ -94,6 +101,14 @@ def _run_item(
     finally:
         torch.set_num_threads(threads_before)
     return key, None
+
+
+def _wait_for(keys: Iterable[str], folder: Path) -> dict[str, Record]:
+    """The records that another process writes; it takes this one along when it fails."""
+    paths = {key: folder / f"{key}.json" for key in keys}
+    while not all(path.exists() for path in paths.values()):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return {key: read_json(path) for key, path in paths.items()}
 
 
 def _describe(failures: Mapping[str, str], description: str, folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 from rich.console import Console
 
-from foretrain.errors import ConfigError
+from foretrain.errors import ConfigError, InterruptedRunError
 from foretrain.runtime.config import TARGET, build, check, signature_of, to_plain
 from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.loggers import track
 from foretrain.runtime.parallel import ParallelMap
+from foretrain.runtime.ranks import rank
 from foretrain.runtime.seeding import seed_everything
 from foretrain.runtime.study import Prediction, RunContext, Study, TrainerFactory
 
@@ -60,6 +62,8 @@ def run(config: DictConfig) -> RunFolder:
 
     Raises:
         ConfigError: The config is wrong; nothing was built or written then.
+        DataError: The folder belongs to another run, or one works in it at this moment.
+        InterruptedRunError: The user stopped it.
     """
     OmegaConf.update(config, "run_dir", str(_run_dir(config)))
     plain = to_plain(config)
@@ -70,14 +74,15 @@ def run(config: DictConfig) -> RunFolder:
     check(frame_node, Frame)
     _refuse_multirun_with_subprocesses(plain)
     folder = RunFolder(plain["run_dir"])
-    folder.write_config(plain)
-    frame: Frame = build(frame_node)
-    study: Study = build(study_node)
-    try:
-        _run_study(study, frame, folder, plain)
-        Console().print(f"report: {folder.report}", soft_wrap=True, highlight=False)
-    finally:
-        wandb.finish()
+    with folder.held() if rank() == 0 else nullcontext():
+        folder.write_config(plain)
+        try:
+            _run_study(build(study_node), build(frame_node), folder, plain)
+        except KeyboardInterrupt as interruption:
+            raise InterruptedRunError(folder.path) from interruption
+        finally:
+            wandb.finish()
+    Console().print(f"report: {folder.report}", soft_wrap=True, highlight=False)
     return folder
 
 
@@ -126,8 +131,9 @@ def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, A
     context = RunContext(folder, frame.seed, frame.parallel, TrainerFactory(frame.trainer, frame.callbacks, limit))
     timings = study.run(context)
     folder.write_timings({**timings, "total": time.perf_counter() - start})
-    for logger in frame.logger.values():
-        track(logger, folder, plain)
+    if rank() == 0:
+        for logger in frame.logger.values():
+            track(logger, folder, plain)
 
 
 def _refuse_multirun_with_subprocesses(plain: Mapping[str, Any]) -> None:

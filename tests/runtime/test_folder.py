@@ -1,0 +1,39 @@
+"""A run's folder belongs to one run at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from foretrain.errors import DataError
+from foretrain.runtime.folder import RunFolder
+
+HOLD = """
+import sys
+from foretrain.runtime.folder import RunFolder
+
+with RunFolder(sys.argv[1]).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_run_is_refused_while_the_first_works_and_not_after_it_was_killed(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(DataError, match="another run works in this folder"), RunFolder(tmp_path).held():
+            pass
+        first.kill()
+    with RunFolder(tmp_path).held():
+        pass
+
+
+def test_a_config_is_not_replaced_by_another(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_config({"seed": 0})
+    folder.write_config({"seed": 0})
+    with pytest.raises(DataError, match="belongs to another config"):
+        folder.write_config({"seed": 1})
