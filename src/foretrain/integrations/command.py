@@ -76,6 +76,19 @@ def info(
     _describe(benchmark)
 
 
+@app.command()
+def doctor() -> None:
+    """Looks at versions, devices, data and extras; ends with 1 where something has to be mended."""
+    from foretrain.integrations.doctor import State, examine  # noqa: PLC0415 - keeps --help quick
+
+    findings = examine()
+    for finding in findings:
+        print(f"{finding.topic:10} {finding.name:20} {finding.state:7} {finding.text}")
+    wrong = sum(finding.state is State.WRONG for finding in findings)
+    print(f"{wrong} to mend" if wrong else "nothing to mend")
+    raise typer.Exit(int(wrong > 0))
+
+
 def _state(name: str) -> str:
     if find_folder(name) is not None:
         return "ready"
