@@ -32,10 +32,20 @@ DIGITS_TINY = [
     "data.training.epochs=2",
     "data.training.batch_size=20",
 ]
+NAP2_BASELINES_TINY = [
+    *NAP2_TINY,
+    "forest.trees=3",
+    "proxies=[synflow,nwot]",
+    "baselines.hyperband.eta=[2]",
+    "baselines.smac3.trials=[4]",
+    "baselines.smac3.initial=[2]",
+    "repeats=1",
+]
 BUDGETS = {
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
     "nap2": NAP2_TINY,
+    "nap2_baselines": NAP2_BASELINES_TINY,
     "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
 }
 

@@ -23,8 +23,8 @@ from foretrain.metrics.rank import spearman
 from foretrain.runtime.files import atomic_path
 from foretrain.search.pareto import pareto_front
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
 _FONT_SIZE = 12
 _LETTERS_PER_INCH = 10
 _DPI = 150
@@ -144,6 +144,51 @@ def spread_over_trials(table: pd.DataFrame, order: Sequence[str], path: str | Pa
     _finish(figure, path, "Predictors on equal splits", about)
 
 
+def squared_error_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: int, about: str = "") -> None:
+    """Draws the mean squared error of each method's predictions, accuracies counted from 0 to 1 (NAP2, figure 6).
+
+    Args:
+        table: As for :func:`spearman_over_snapshots`; ``value`` is the mean squared error.
+        path: The image file.
+        every_n_steps: Mini-batch steps from one snapshot to the next.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    label = "mean squared error\n(accuracy from 0 to 1, lower is better)"
+    _draw_lines(table, path, every_n_steps, label, "Prediction error over the training", about)
+
+
+def advantage_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: int, about: str = "") -> None:
+    """Draws by how much one way to foresee ranks better than another, with the line of no difference.
+
+    Args:
+        table: As for :func:`spearman_over_snapshots`; ``value`` is a difference of Spearman's correlations.
+        path: The image file.
+        every_n_steps: Mini-batch steps from one snapshot to the next.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    label = "difference of Spearman's correlations\n(above 0: the first ranks better)"
+    _draw_lines(table, path, every_n_steps, label, "What looking inside adds", about, zero=True)
+
+
+def accuracy_histograms(populations: Mapping[str, ArrayLike], path: str | Path, about: str = "") -> None:
+    """Draws how the final accuracies of each population spread (NAP2, figure 7).
+
+    Args:
+        populations: Name to ``[n]`` final accuracies in percent.
+        path: The image file.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    figure = _figure(1.0 + 5.0 * len(populations), 5.0)
+    panels = figure.subplots(1, len(populations), squeeze=False)[0]
+    for axes, (name, accuracies) in zip(panels, populations.items(), strict=True):
+        axes.hist(np.asarray(accuracies), bins=25, range=(0, 100), color=_COLOURS[0], label="networks")
+        axes.set_title(name, fontsize=_FONT_SIZE)
+        axes.set_xlabel("final test accuracy (%)", fontsize=_FONT_SIZE)
+        _tidy(axes)
+    panels[0].set_ylabel("networks", fontsize=_FONT_SIZE)
+    _finish(figure, path, "Final accuracies", about)
+
+
 def _figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -172,9 +217,13 @@ def _draw_settings(
     _tidy(axes)
 
 
-def _draw_lines(table: pd.DataFrame, path: str | Path, every_n_steps: int, label: str, title: str, about: str) -> None:
+def _draw_lines(
+    table: pd.DataFrame, path: str | Path, every_n_steps: int, label: str, title: str, about: str, zero: bool = False
+) -> None:
     figure = _figure(8, 5.6)
     axes = figure.subplots()
+    if zero:
+        axes.axhline(0, color="0.45", linestyle="--", linewidth=1.2)
     for method, style in _styles(table["method"]).items():
         rows = table[table["method"] == method].sort_values("snapshots")
         axes.fill_between(rows["snapshots"], rows["lower"], rows["upper"], color=style.colour, alpha=0.12, linewidth=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +20,13 @@ from foretrain.search.agent import Contenders, FloatArray, Selection
 
 
 class Selector(ABC):
-    """A selection method with its settings."""
+    """A selection method with its settings.
+
+    Attributes:
+        trains_to_end: Whether each network that is trained at all is trained to its end.
+    """
+
+    trains_to_end: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, contenders: Contenders, features: FloatArray, seed: int) -> Selection:
@@ -82,6 +88,8 @@ class Trials:
 class FullTraining(Selector):
     """Trains all networks to their end: what every other method is to save."""
 
+    trains_to_end: ClassVar[bool] = True
+
     def select(self, contenders: Contenders, features: FloatArray, seed: int) -> Selection:
         """Ranks all by their last scores; see :class:`Selector`."""
         everyone = np.arange(len(contenders))
@@ -99,6 +107,7 @@ class RandomSearch(Selector):
     """
 
     share: Annotated[float, Field(gt=0, le=1)]
+    trains_to_end: ClassVar[bool] = True
 
     def select(self, contenders: Contenders, features: FloatArray, seed: int) -> Selection:
         """Ranks the chosen by their last scores; see :class:`Selector`."""

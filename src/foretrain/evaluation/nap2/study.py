@@ -53,18 +53,18 @@ class Nap2Study(Study):
         self.grid = grid
         self.folds = folds
         self.validation_share = validation_share
-        _check_sizes(data.population, folds, validation_share, rule)
+        check_sizes(data.population, folds, validation_share, rule)
 
     def run(self, context: RunContext) -> dict[str, float]:
         """Does the study; see :class:`foretrain.runtime.study.Study`."""
         timings: dict[str, float] = {}
-        with _timed(timings, "record"):
+        with timed(timings, "record"):
             recorded = self.data.record(context.parallel)
             index = recorded.index().set_index("key").loc[self.data.keys].reset_index()
         folds = split_folds(len(index), self.folds, self.validation_share, context.seed)
-        with _timed(timings, "fit"):
+        with timed(timings, "fit"):
             forecast = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor)
-        with _timed(timings, "judge"):
+        with timed(timings, "judge"):
             evidence = gather_evidence(index, forecast, folds)
             selected = selection_table(evidence, self.rule)
             metrics = forecast_metrics(evidence) | selection_metrics(selected)
@@ -114,7 +114,7 @@ def prediction_table(index: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     )
 
 
-def _check_sizes(population: int, folds: int, validation_share: float, rule: SelectionRule) -> None:
+def check_sizes(population: int, folds: int, validation_share: float, rule: SelectionRule) -> None:
     """Refuses what cannot work before anything is recorded."""
     try:
         split_folds(population, folds, validation_share, seed=0)
@@ -126,7 +126,8 @@ def _check_sizes(population: int, folds: int, validation_share: float, rule: Sel
 
 
 @contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+def timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    """Notes the wall-clock seconds of the block under a name."""
     start = time.perf_counter()
     yield
     timings[name] = time.perf_counter() - start
