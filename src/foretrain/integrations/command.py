@@ -89,6 +89,18 @@ def doctor() -> None:
     raise typer.Exit(int(wrong > 0))
 
 
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold runs.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Puts runs side by side on one HTML page: plots to point at, tables to sort, no network needed."""
+    from foretrain.integrations.report import write_page  # noqa: PLC0415 - keeps --help quick
+
+    shown = write_page(runs, out)
+    print(f"{len(shown)} {'run' if len(shown) == 1 else 'runs'}: {out.resolve()}")
+
+
 def _state(name: str) -> str:
     if find_folder(name) is not None:
         return "ready"
