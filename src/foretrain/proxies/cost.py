@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -11,14 +11,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretrain.training.modes import in_mode
-
-_ATEN = torch.ops.aten
-_BATCH_NORMS = {
-    _ATEN.native_batch_norm,
-    _ATEN._native_batch_norm_legit,  # noqa: SLF001 - the name of an operator
-    _ATEN._native_batch_norm_legit_no_training,  # noqa: SLF001
-    _ATEN.cudnn_batch_norm,
-}
 
 
 @torch.no_grad()
@@ -36,43 +28,67 @@ def count_published_flops(network: nn.Module, *inputs: Any, **named: Any) -> int
     """
     with in_mode(network, training=False), _PublishedCount() as count:
         network(*inputs, **named)
-    return count.operations
+    return int(count.operations)
 
 
-class _PublishedCount(TorchDispatchMode):
+class _PublishedCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while the block runs."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Any,  # noqa: ANN401 - the types of the base class
+        types: Any,  # noqa: ANN401
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
         result = func(*args, **(kwargs or {}))
-        self.operations += _operations(func.overloadpacket, args, result)
+        count = _COUNTS.get(func.overloadpacket)
+        self.operations += 0 if count is None else int(count(args, result))
         return result
 
 
-def _operations(packet: object, args: Sequence[Any], result: Any) -> int:  # noqa: ANN401 - a tensor or several
-    if packet is _ATEN.convolution:
-        return int(result.numel() * prod(args[1].shape[1:]))
-    if packet is _ATEN.addmm:
-        return int(result.numel() * args[1].shape[1])
-    if packet in _BATCH_NORMS:
-        return int(2 * args[0].numel())
-    if packet in {_ATEN.relu, _ATEN.relu_}:
-        return int(args[0].numel())
-    if packet is _ATEN.avg_pool2d:
-        return int(result.numel() * _kernel_area(args[1]))
-    if packet is _ATEN.mean and _is_global(args[0], result):
-        return int(result.numel() * prod(side + 1 for side in args[0].shape[2:]))
-    return 0
+def _products(args: Sequence[Any], result: Tensor) -> int:
+    """Of a convolution, whose second argument is the weight."""
+    return int(result.numel() * prod(args[1].shape[1:]))
 
 
-def _kernel_area(kernel: Sequence[int]) -> int:
-    return kernel[0] * kernel[-1]
+def _linear_products(args: Sequence[Any], result: Tensor) -> int:
+    return result.numel() * int(args[1].shape[1])
 
 
-def _is_global(x: Tensor, made: Tensor) -> bool:
-    return x.ndim == 4 and made.numel() == x.shape[0] * x.shape[1]
+def _normalisation(args: Sequence[Any], result: object) -> int:  # noqa: ARG001 - all counts take the same
+    return 2 * int(args[0].numel())
+
+
+def _elements(args: Sequence[Any], result: object) -> int:  # noqa: ARG001
+    return int(args[0].numel())
+
+
+def _pooling(args: Sequence[Any], result: Tensor) -> int:
+    kernel = args[1]
+    return result.numel() * int(kernel[0] * kernel[-1])
+
+
+def _global_pooling(args: Sequence[Any], result: Tensor) -> int:
+    x = args[0]
+    is_global = x.ndim == 4 and result.numel() == x.shape[0] * x.shape[1]
+    return result.numel() * prod(side + 1 for side in x.shape[2:]) if is_global else 0
+
+
+_ATEN = torch.ops.aten
+_COUNTS: dict[object, Callable[[Sequence[Any], Any], int]] = {
+    _ATEN.convolution: _products,
+    _ATEN.addmm: _linear_products,
+    _ATEN.native_batch_norm: _normalisation,
+    _ATEN._native_batch_norm_legit_no_training: _normalisation,  # noqa: SLF001 - the name of an operator
+    _ATEN.cudnn_batch_norm: _normalisation,
+    _ATEN.relu: _elements,
+    _ATEN.relu_: _elements,
+    _ATEN.avg_pool2d: _pooling,
+    _ATEN.mean: _global_pooling,
+}
+"""The operations of each operator that counts, from its arguments and its result."""

@@ -18,7 +18,7 @@ from foretrain.proxies.scores import Reason, Unavailable
 from foretrain.proxies.subject import BATCH_NORMS, Subject, Tensors, without_batch_norm
 from foretrain.proxies.watching import ChannelSaliency, CodeKernel, LastFeatures, OverwrittenError
 from foretrain.runtime.seeding import make_generator
-from foretrain.training.cost import count_flops, unfused_attention
+from foretrain.training.cost import count_flops, count_parameters, unfused_attention
 from foretrain.training.modes import in_mode
 
 Loss = Callable[[Any, Any], Tensor]
@@ -378,6 +378,11 @@ def _spread(passes: Passes) -> Spread:
     return Spread([layer.mean(0) for layer in layers], [layer.std(0, correction=0) for layer in layers])
 
 
+def _size(passes: Passes) -> int:
+    """Trainable parameters."""
+    return count_parameters(passes.task.subject.model)
+
+
 def _cost(passes: Passes) -> int:
     """Floating-point operations of one sample."""
     return _on_one_sample(passes, count_flops)
@@ -419,14 +424,15 @@ def _derivative(value: Tensor, at: Sequence[Tensor], *, create_graph: bool = Fal
     if not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in at]
     found = torch.autograd.grad(value, at, retain_graph=True, create_graph=create_graph, allow_unused=True)
-    return [torch.zeros_like(x) if slope is None else slope for x, slope in zip(at, found, strict=True)]
+    slopes: Sequence[Tensor | None] = found  # None for what is not used, whatever PyTorch's types say
+    return [torch.zeros_like(x) if slope is None else slope for x, slope in zip(at, slopes, strict=True)]
 
 
 def _correlation(rows: Tensor) -> Tensor:
     """Correlations between the rows; NaN for a constant one."""
     centred = rows - rows.mean(1, keepdim=True)
-    centred = centred / centred.norm(dim=1, keepdim=True)
-    return centred @ centred.T
+    scaled: Tensor = centred / torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    return scaled @ scaled.T
 
 
 def _to_double(tensor: Tensor) -> Tensor:
@@ -455,6 +461,7 @@ MAKERS: dict[str, Callable[[Passes], Any]] = {
     "spread": _spread,
     "flow": _flow,
     "noise": _noise,
+    "size": _size,
     "cost": _cost,
     "published_cost": _published_cost,
 }

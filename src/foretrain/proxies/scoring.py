@@ -111,7 +111,7 @@ def _read(proxy: Proxy, passes: Passes) -> tuple[Tensor | float | Unavailable, f
     try:
         results = [passes.get(name) for name in proxy.reads]
         started = time.perf_counter()
-        return guarded(proxy.read, passes.task.subject, *results), time.perf_counter() - started
+        return guarded(proxy.read, *results), time.perf_counter() - started
     except Unavailable as reason:
         return reason, 0.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -99,7 +100,7 @@ def prepared(model: nn.Module, seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         try:
             for module in in_place:
-                module.inplace = False  # type: ignore[assignment] - PyTorch types every attribute as a tensor or module
+                module.inplace = False  # type: ignore[assignment]
             yield
         finally:
             for module in in_place:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from foretrain.proxies.passes import Noise, Similarity, Slopes, Spread
 from foretrain.proxies.scores import Reason, Unavailable
-from foretrain.proxies.subject import Subject
 
 _OFFSET = 1e-5
 """Added to eigenvalues and correlations before their logarithm (jacov, epe_nas)."""
@@ -25,7 +24,7 @@ class Proxy:
     Attributes:
         name: Its name.
         reads: Names of the passes it is read off (keys of :data:`foretrain.proxies.passes.MAKERS`).
-        read: Computes the value, a number or a tensor of one, from the subject and the results of these passes.
+        read: Computes the value, a number or a tensor of one, from the results of these passes.
         needs_data: Whether it reads real inputs.
         needs_labels: Whether it reads labels.
         direction: 1 where a higher value promises a better network, -1 where a lower one does.
@@ -43,47 +42,47 @@ class Proxy:
     minus_infinity: Reason = Reason.NO_SIGNAL
 
 
-def grad_norm(subject: Subject, gradients: Slopes) -> Tensor:
+def grad_norm(gradients: Slopes) -> Tensor:
     """``sum_l |dL/dW_l|_2`` over the layers (Abdelfattah et al. 2021)."""
     return _norms(gradients.slopes)
 
 
-def l2_norm(subject: Subject, weights: list[Tensor]) -> Tensor:
+def l2_norm(weights: list[Tensor]) -> Tensor:
     """``sum_l |W_l|_2`` over the layers (Abdelfattah et al. 2021)."""
     return _norms(weights)
 
 
-def snip(subject: Subject, gradients: Slopes) -> Tensor:
+def snip(gradients: Slopes) -> Tensor:
     """``sum |W dL/dW|`` (Lee et al. 2019)."""
     return _products(gradients).abs().sum()
 
 
-def plain(subject: Subject, gradients: Slopes) -> Tensor:
+def plain(gradients: Slopes) -> Tensor:
     """``sum W dL/dW``, signed (Mozer and Smolensky 1989; Abdelfattah et al. 2021)."""
     return _products(gradients).sum()
 
 
-def fisher(subject: Subject, saliency: Tensor) -> Tensor:
+def fisher(saliency: Tensor) -> Tensor:
     """The sum of :class:`foretrain.proxies.watching.ChannelSaliency` over all channels."""
     return saliency
 
 
-def grasp(subject: Subject, curvature: Slopes) -> Tensor:
+def grasp(curvature: Slopes) -> Tensor:
     """``sum -W (H g)``, signed (Wang et al. 2020)."""
     return -_products(curvature).sum()
 
 
-def synflow(subject: Subject, flow: Slopes) -> Tensor:
+def synflow(flow: Slopes) -> Tensor:
     """``ln sum |W dR/dW|`` (Tanaka et al. 2020), the logarithm as in the published scores."""
     return _products(flow).abs().sum().log()
 
 
-def logsynflow(subject: Subject, flow: Slopes) -> Tensor:
+def logsynflow(flow: Slopes) -> Tensor:
     """``sum |W| ln(|dR/dW| + 1)`` (Cavagnero et al. 2023)."""
     return torch.stack([(w.abs() * slope.abs().log1p()).sum() for w, slope in zip(*flow, strict=True)]).sum()
 
 
-def nwot(subject: Subject, kernel: Tensor) -> Tensor:
+def nwot(kernel: Tensor) -> Tensor:
     """``ln |det K|`` of :class:`foretrain.proxies.watching.CodeKernel` (Mellor et al. 2021).
 
     From the eigenvalues of K, a sum of Gram matrices: a singular kernel has minus infinity, not what rounding leaves.
@@ -93,7 +92,7 @@ def nwot(subject: Subject, kernel: Tensor) -> Tensor:
     return torch.where(eigenvalues > rounding, eigenvalues, 0).log().sum()
 
 
-def jacov(subject: Subject, similarity: Similarity) -> Tensor:
+def jacov(similarity: Similarity) -> Tensor:
     """``-sum (ln(v + k) + 1/(v + k))`` over the eigenvalues v of the correlations, k = 1e-5 (Mellor et al. 2020)."""
     correlation = similarity.correlation
     known = correlation.isfinite().all()
@@ -102,7 +101,7 @@ def jacov(subject: Subject, similarity: Similarity) -> Tensor:
     return torch.where(known, -(shifted.log() + 1 / shifted).sum(), torch.nan)
 
 
-def epe_nas(subject: Subject, similarity: Similarity) -> Tensor:
+def epe_nas(similarity: Similarity) -> Tensor:
     """``sum_c |sum ln(|corr| + k)|``: for each class over the pairs of its samples, k = 1e-5 (Lopes et al. 2021).
 
     The pairs are ordered and hold each sample with itself. For more than 100 classes the public implementation divides
@@ -110,20 +109,20 @@ def epe_nas(subject: Subject, similarity: Similarity) -> Tensor:
     divided by the number of classes.
     """
     labels, logarithms = _classes(similarity), (similarity.correlation.abs() + _OFFSET).log()
-    members = (labels[:, None] == labels.unique()).double()
+    members = (labels[:, None] == torch.unique(labels)).double()
     sums = torch.einsum("ic,ij,jc->c", members, logarithms, members)
     if similarity.outputs <= _FEW_CLASSES:
         return sums.abs().sum()
-    means = sums / members.sum(0)
+    means: Tensor = sums / members.sum(0)
     return (means[:, None] - means).abs().sum() / len(means)
 
 
-def zen(subject: Subject, noise: Noise) -> Tensor:
+def zen(noise: Noise) -> Tensor:
     """``ln mean_b |f(x) - f(x')|_1 + sum_BN ln sqrt(mean running variance)`` (Lin et al. 2021)."""
     return noise.difference.log() + noise.log_scales
 
 
-def zico(subject: Subject, spread: Spread) -> Tensor:
+def zico(spread: Spread) -> Tensor:
     """``sum_l ln sum_W mean |dL/dW| / std |dL/dW|`` over several batches (Li et al. 2023, eq. 16).
 
     Weights whose gradient does not vary are left out, and layers of only such. (The public implementation divides by
@@ -136,14 +135,9 @@ def zico(subject: Subject, spread: Spread) -> Tensor:
     return torch.where((logarithms > -torch.inf).any(), logarithms.nan_to_num(neginf=0.0).sum(), -torch.inf)
 
 
-def params(subject: Subject) -> float:
-    """Trainable parameters, millions."""
-    return sum(p.numel() for p in subject.model.parameters() if p.requires_grad) / 1e6
-
-
-def flops(subject: Subject, cost: int) -> float:
-    """Floating-point operations of one sample, millions; two for a multiply-accumulate, attention counted."""
-    return cost / 1e6
+def millions(count: int) -> float:
+    """A count in millions: of trainable parameters, or of floating-point operations of one sample."""
+    return count / 1e6
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:
@@ -188,9 +182,9 @@ PROXIES = {
         Proxy("nwot", ("codes",), nwot, needs_data=True, minus_infinity=Reason.SINGULAR_KERNEL),
         Proxy("zen", ("noise",), zen),
         Proxy("zico", ("spread",), zico, needs_data=True, needs_labels=True, not_finite=_GRADIENT),
-        Proxy("params", (), params),
-        Proxy("flops", ("cost",), flops),
-        Proxy("flops_published", ("published_cost",), flops),
+        Proxy("params", ("size",), millions),
+        Proxy("flops", ("cost",), millions),
+        Proxy("flops_published", ("published_cost",), millions),
     )
 }
 """All proxies by name."""

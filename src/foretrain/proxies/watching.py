@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -49,7 +49,7 @@ _PRODUCTS = {_ATEN.addmm: 1, _ATEN.mm: 0}
 """Operators of a linear layer, with the position of its input among their arguments."""
 
 
-class CodeKernel(TorchDispatchMode):
+class CodeKernel(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sums over all ReLU-like activations how many units are in the same state for two samples.
 
     With b the binary code of a sample, 1 where the input of a unit is positive, the kernel is the sum over the calls of
@@ -63,13 +63,17 @@ class CodeKernel(TorchDispatchMode):
     """
 
     def __init__(self, samples: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.samples = samples
         self.kernel: Tensor | None = None
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Any,  # noqa: ANN401 - the types of the base class
+        types: Any,  # noqa: ANN401
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
         """Reads the input of an activation before it is computed, as it may be computed in place."""
         packet = func.overloadpacket
         if packet in _RECTIFIERS or (packet in _CLIPPED and len(args) > 1 and args[1] == 0):
@@ -87,14 +91,14 @@ class CodeKernel(TorchDispatchMode):
         self.kernel = same if self.kernel is None else self.kernel + same
 
 
-class LastFeatures(TorchDispatchMode):
+class LastFeatures(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps what is globally pooled last; where nothing is, the input of the last linear layer.
 
     Global pooling is any pooling that leaves one place of an image, or the mean over the tokens of a sequence.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.pooled: Tensor | None = None
         self.last_input: Tensor | None = None
 
@@ -104,8 +108,12 @@ class LastFeatures(TorchDispatchMode):
         return self.last_input if self.pooled is None else self.pooled
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Any,  # noqa: ANN401 - the types of the base class
+        types: Any,  # noqa: ANN401
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
         """Runs the operator and looks at what it made."""
         result = func(*args, **(kwargs or {}))
         packet = func.overloadpacket
@@ -165,17 +173,18 @@ class ChannelSaliency:
         if output.requires_grad:
             kept = output.detach().clone() if self.copies else output.detach()
             space = _space(module, output)
-            output.register_hook(partial(self._with_gradient, kept, kept._version, space, weights))  # noqa: SLF001
+            version = kept._version  # noqa: SLF001 - the only way to know whether it was overwritten
+            output.register_hook(partial(self._with_gradient, kept, version, space, weights))  # type: ignore[no-untyped-call]
 
     def _with_gradient(
         self, output: Tensor, version: int, space: Sequence[int], weights: int, gradient: Tensor
     ) -> None:
         if self.closed:
             return
-        if output._version != version:  # noqa: SLF001 - the only way to know
+        if output._version != version:  # noqa: SLF001
             raise OverwrittenError("the output of a layer was overwritten")
         products = output * gradient.detach()
-        summed = products.sum(space) if space else products
+        summed = products.sum(list(space)) if space else products
         self.terms.append(summed.double().square().mean(0).sum() * (0.5 * weights))
 
 

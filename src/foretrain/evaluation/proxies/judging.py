@@ -13,6 +13,11 @@ from foretrain.metrics.selection import best_first
 
 FloatArray = NDArray[np.float64]
 TOP_SHARE = 0.01
+RANKED = (
+    "Kendall's and Spearman's correlation with the accuracy (95% bootstrap interval over networks), and the "
+    "accuracy of the network ranked best, of the ten and of the hundredth of networks ranked best (means), in "
+    "percent. A network without a score is ranked last."
+)
 
 
 def judge_scores(

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.errors import ConfigError
-from foretrain.evaluation.proxies.judging import judge_scores
+from foretrain.evaluation.proxies.judging import RANKED, judge_scores
 from foretrain.evaluation.proxies.space_scores import ScoringData, ScoringPlan, Work, check_proxies, score_space
 from foretrain.evaluation.report import markdown_table, print_table
 from foretrain.metrics.rank import bootstrap_interval, spearman
@@ -22,11 +22,6 @@ from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext, Study
 
 WHOLE = Work()
-RANKED = (
-    "Kendall's and Spearman's correlation with the accuracy (95% bootstrap interval over networks), and the "
-    "accuracy of the network ranked best, of the ten and of the hundredth of networks ranked best (means), in "
-    "percent. A network without a score is ranked last."
-)
 
 
 @dataclass(frozen=True)
