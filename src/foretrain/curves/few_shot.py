@@ -48,8 +48,9 @@ def forecast_from_finished(partial: Observation, finished: Observation, horizon:
 class _Calibration:
     """Mean of the processes of all views of the curves, fitted to m finished ones of one length.
 
-    They work in the negative logarithm of the error that is left: it spreads the good runs, of which there are many,
-    and holds together the bad ones, of which each is bad in its own way.
+    They work in the negative logarithm of the error that is left, which spreads the good runs, of which there are many,
+    and holds together the bad ones, of which each is bad in its own way; and learn how it differs from that of the
+    level so far, so that a run like none of the finished ones stays where it is.
 
     Attributes:
         processes: One for each view of :func:`_views`.
@@ -61,14 +62,17 @@ class _Calibration:
 
     @classmethod
     def fit(cls, finished: Observation, final: FloatArray) -> _Calibration:
-        processes = [AveragedGaussianProcess.fit(view, _to_log_error(final)) for view in _views(finished)]
-        mean, deviation = _combined([(p.held_out, p.held_out_deviation) for p in processes])
+        reached = _reached(finished)
+        gain = _to_log_error(final) - reached
+        processes = [AveragedGaussianProcess.fit(view, gain) for view in _views(finished)]
+        mean, deviation = _combined(reached, [(p.held_out, p.held_out_deviation) for p in processes])
         return cls(processes, np.sort(np.abs(final - mean) / deviation))
 
     def predict(self, partial: Observation) -> tuple[FloatArray, FloatArray]:
         """Returns means and deviations ``[n]`` in points."""
         views = _views(partial)
-        return _combined([process.predict(view) for process, view in zip(self.processes, views, strict=True)])
+        forecasts = [process.predict(view) for process, view in zip(self.processes, views, strict=True)]
+        return _combined(_reached(partial), forecasts)
 
 
 def _views(observation: Observation) -> list[FloatArray]:
@@ -84,9 +88,14 @@ def _views(observation: Observation) -> list[FloatArray]:
     return [np.stack(view, axis=1) for view in columns]
 
 
-def _combined(forecasts: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
-    """The mean in points of forecasts of the log error, and their mean deviation by the slope there."""
-    logs, deviations = np.mean(forecasts, axis=0)
+def _reached(observation: Observation) -> FloatArray:
+    return _to_log_error(CurveSummary.of(observation.valid).top)
+
+
+def _combined(reached: FloatArray, forecasts: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """The mean in points of forecasts of the gain, and their mean deviation by the slope there."""
+    gain, deviations = np.mean(forecasts, axis=0)
+    logs = reached + gain
     return _from_log_error(logs), deviations * np.exp(-logs)
 
 

@@ -25,8 +25,8 @@ class CurveSummary:
         top: ``[n]``, mean of the highest quarter of the values (three at least): the best so far without its luck.
         recent: ``[n]``, mean over the last quarter of the epochs (three at least).
         early: ``[n]``, mean over the first half of the epochs.
-        exponent: ``[n]``, the beta of a power law of the error, ``101 - y ~ x^-beta``: its slope in logarithms over all
-            observed epochs, 0 for a single one.
+        exponent: ``[n]``, the beta of a power law of the error, ``101 - y ~ x^-beta``: its slope in logarithms over
+            the second half of the epochs, or over all where that has fewer than three; 0 for a single one.
         exponent_error: ``[n]``, standard error of that; infinite for fewer than three epochs.
     """
 
@@ -50,7 +50,9 @@ class CurveSummary:
         epochs = np.arange(1, curves.shape[1] + 1)
         length = (observed * epochs).max(axis=1)
         count = observed.sum(axis=1)
-        exponent, exponent_error = _power_law(curves, epochs)
+        late = observed & (epochs > (length // 2)[:, None])
+        late = np.where(late.sum(axis=1, keepdims=True) >= _LEAST_EPOCHS, late, observed)
+        exponent, exponent_error = _power_law(np.where(late, curves, np.nan), epochs)
         recent_length = np.maximum(np.ceil(_RECENT_SHARE * length), _LEAST_EPOCHS)
         return cls(
             length=length.astype(np.float64),

@@ -1,15 +1,16 @@
 """Zero-shot forecasts: nothing has finished yet.
 
-The error that is left is taken to fall as a power of the epochs, from the level that a curve has shown (the mean of its
-highest quarter),
+The error that is left is taken to fall as a power of the epochs, from the level that a curve has reached (its upper
+envelope, :mod:`.envelope`),
 
-    101 - y(h) = (101 - y(T)) (h / T)^-beta,    beta = 1.5 times the exponent seen so far.
+    101 - y(h) = (101 - y(T)) (h / T)^-beta,
 
-Errors go on to fall about as fast as before under a constant learning rate, and faster under one that decays. A partial
-curve cannot tell which: the factor has a log-normal distribution that covers both, and the interval grows with h / T.
+as fast as over the second half of what was observed. How much faster or slower it really falls depends on the
+learning-rate schedule, which a partial curve cannot tell: beta has a log-normal distribution around what was seen, and
+the interval grows with h / T.
 
-What ranks runs is another question than where they end. The best values so far rank them, and the training accuracy
-does so better on most tasks: the score is (top + 2 recent training accuracy) / 3.
+What ranks runs is another question than where they end. The level ranks them, and on most tasks the training accuracy
+does so better: the score is (level + 3 training accuracy) / 4, the latter over the last quarter of the epochs.
 
 All constants were chosen on learning curves that this project trained itself: NAS-Bench-201 cells on scikit-learn's
 digits with and without noise, with constant and with decaying learning rate, and on images of 8x8 pixels.
@@ -21,13 +22,13 @@ import numpy as np
 from scipy import stats
 
 from foretrain.curves.distribution import HIGHEST, LOWEST, PROBABILITIES, Distribution, FloatArray
+from foretrain.curves.envelope import upper_envelope
 from foretrain.curves.observation import Observation
 from foretrain.curves.summaries import CurveSummary
 
-_SPEED_UP = 1.5
-_SPEED_UP_DEVIATION = 0.9
+_EXPONENT_DEVIATION = 0.9
 _LEVEL_DEVIATION = 0.1
-_TRAIN_SHARE = 2 / 3
+_TRAIN_SHARE = 0.75
 _HETEROGENEOUS = 0.01
 
 
@@ -44,8 +45,10 @@ def forecast_without_finished(partial: Observation, horizon: int, level: float, 
     summary = CurveSummary.of(partial.valid)
     exponent = pooled_exponents(summary.exponent, summary.exponent_error) if pool else summary.exponent
     tail = (1 - level) / 2
-    values = _quantiles(summary, exponent, horizon, np.concatenate([[0.5, tail, 1 - tail], PROBABILITIES]))
-    return Distribution(_score(partial, summary), values[:, 0], values[:, 1], values[:, 2], values[:, 3:])
+    reached = upper_envelope(partial.valid)
+    growth = np.maximum(exponent, 0) * np.log(horizon / summary.length)
+    values = _quantiles(reached, growth, np.concatenate([[0.5, tail, 1 - tail], PROBABILITIES]))
+    return Distribution(_score(partial, reached), values[:, 0], values[:, 1], values[:, 2], values[:, 3:])
 
 
 def pooled_exponents(exponents: FloatArray, errors: FloatArray) -> FloatArray:
@@ -69,18 +72,17 @@ def pooled_exponents(exponents: FloatArray, errors: FloatArray) -> FloatArray:
     return np.full_like(exponents, mean) if homogeneous else exponents
 
 
-def _score(partial: Observation, summary: CurveSummary) -> FloatArray:
+def _score(partial: Observation, reached: FloatArray) -> FloatArray:
     if partial.train is None:
-        return summary.top
-    return (1 - _TRAIN_SHARE) * summary.top + _TRAIN_SHARE * CurveSummary.of(partial.train).recent
+        return reached
+    return (1 - _TRAIN_SHARE) * reached + _TRAIN_SHARE * CurveSummary.of(partial.train).recent
 
 
-def _quantiles(summary: CurveSummary, exponent: FloatArray, horizon: int, probabilities: FloatArray) -> FloatArray:
-    """``[n, q]``: the factor of the exponent is log-normal, and so is the error of the level, in the same direction."""
+def _quantiles(reached: FloatArray, growth: FloatArray, probabilities: FloatArray) -> FloatArray:
+    """``[n, q]``: the exponent is log-normal, and so is the error of the level, in the same direction."""
     normal = stats.norm.ppf(probabilities)
-    fall = _SPEED_UP * np.maximum(exponent, 0) * np.log(horizon / summary.length)
-    logs = np.log(HIGHEST + 1 - summary.top)[:, None] - _LEVEL_DEVIATION * normal
+    logs = np.log(HIGHEST + 1 - reached)[:, None] - _LEVEL_DEVIATION * normal
     with np.errstate(over="ignore", invalid="ignore"):
-        # without a fall (0 times infinity at the ends) only the level is uncertain
-        logs = logs - np.nan_to_num(fall[:, None] * np.exp(_SPEED_UP_DEVIATION * normal), nan=0.0, posinf=np.inf)
+        # without growth (0 times infinity at the ends) only the level is uncertain
+        logs = logs - np.nan_to_num(growth[:, None] * np.exp(_EXPONENT_DEVIATION * normal), nan=0.0, posinf=np.inf)
     return np.clip(HIGHEST + 1 - np.exp(logs), LOWEST, HIGHEST)
