@@ -50,7 +50,9 @@ def load_checkpoint(path: str | Path, expected: type[Module]) -> Module:
     Raises:
         CheckpointError: The file is missing, damaged, of another schema version or holds another class.
     """
-    content = _read(Path(path))
+    content = read_content(path)
+    if missing := _KEYS - content.keys():
+        raise CheckpointError(path, f"lacks {', '.join(sorted(missing))}", "Restore it or train again")
     module_class = _find_class(path, content["class"], expected)
     try:
         module = module_class(**content["hyperparameters"])
@@ -62,7 +64,13 @@ def load_checkpoint(path: str | Path, expected: type[Module]) -> Module:
     return module.eval()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_content(path: str | Path) -> dict[str, Any]:
+    """Reads a file of tensors and primitives of this schema version.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or of another schema version.
+    """
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder")
     try:
@@ -77,8 +85,6 @@ def _read(path: Path) -> dict[str, Any]:
             f"schema version {content['schema_version']}, this version of foretrain reads {SCHEMA_VERSION}",
             f"Written by foretrain {content.get('foretrain_version', '(unknown)')}: install that, or train again",
         )
-    if missing := _KEYS - content.keys():
-        raise CheckpointError(path, f"lacks {', '.join(sorted(missing))}", "Restore it or train again")
     return content
 
 

@@ -13,8 +13,14 @@ from foretrain.spaces.encodings.graph import GraphBatch, Vocabulary
 from foretrain.spaces.encodings.path import paths
 from foretrain.spaces.encodings.sequence import sequences, token_position
 from foretrain.spaces.graph_features import graph_feature_names, graph_features
+from foretrain.spaces.path_features import path_features
 
-VOCABULARY = Vocabulary(inputs=("before_last", "last"), operations=OPERATIONS)
+VOCABULARY = Vocabulary(
+    inputs=("before_last", "last"),
+    operations=OPERATIONS,
+    weighted=frozenset(name for name in OPERATIONS if name.startswith(("sep_conv", "dil_conv"))),
+    identity=frozenset({"skip_connect"}),
+)
 """The labels in the graph of one cell."""
 
 FEATURE_NAMES = [f"{cell}.{name}" for cell in ("normal", "reduction") for name in graph_feature_names(VOCABULARY)]
@@ -85,6 +91,11 @@ def features(archs: CellPairs) -> Tensor:
     return _both(archs, lambda graph: graph_features(graph, VOCABULARY))
 
 
+def way_features(archs: CellPairs) -> Tensor:
+    """Returns ``float32[n, 130]``: the path features of both cells."""
+    return _both(archs, lambda graph: path_features(graph, VOCABULARY, longest=NUM_NODES))
+
+
 ENCODERS: Mapping[str, Callable[[CellPairs], Tensor | GraphBatch]] = {
     "one_hot": one_hot_choices,
     "ordinal": ordinal,
@@ -94,6 +105,7 @@ ENCODERS: Mapping[str, Callable[[CellPairs], Tensor | GraphBatch]] = {
     "compact_sequence": compact_sequence,
     "graph": to_graph,
     "graph_features": features,
+    "path_features": way_features,
 }
 
 

@@ -22,16 +22,25 @@ class Vocabulary:
         inputs: Names of the input vertices.
         operations: Names of the operations.
         void: The operations through which nothing passes (``none``).
+        weighted: The operations that have weights (convolutions).
+        identity: The operations that hand on what they get.
     """
 
     inputs: tuple[str, ...]
     operations: tuple[str, ...]
     void: frozenset[str] = frozenset()
+    weighted: frozenset[str] = frozenset()
+    identity: frozenset[str] = frozenset()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels in order: inputs, operations, output."""
         return (*self.inputs, *self.operations, "output")
+
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The operations that let something pass, in order."""
+        return tuple(name for name in self.operations if name not in self.void)
 
     @property
     def operation_columns(self) -> slice:

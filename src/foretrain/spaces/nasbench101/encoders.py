@@ -14,8 +14,13 @@ from foretrain.spaces.encodings.sequence import sequences
 from foretrain.spaces.graph_features import graph_feature_names, graph_features
 from foretrain.spaces.nasbench101.cells import ABSENT, EDGES, MAX_VERTICES, NUM_OPERATIONS, OUTPUT, Cells101
 from foretrain.spaces.nasbench101.strings import OPERATION_NAMES
+from foretrain.spaces.path_features import path_features
 
-VOCABULARY = Vocabulary(inputs=("input",), operations=OPERATION_NAMES[:NUM_OPERATIONS])
+VOCABULARY = Vocabulary(
+    inputs=("input",),
+    operations=OPERATION_NAMES[:NUM_OPERATIONS],
+    weighted=frozenset({"conv3x3-bn-relu", "conv1x1-bn-relu"}),
+)
 FEATURE_NAMES = graph_feature_names(VOCABULARY)
 
 _COLUMNS = torch.tensor([1, 2, 3, 0, 4, -1], dtype=torch.int8)
@@ -62,6 +67,11 @@ def features(cells: Cells101) -> Tensor:
     return _in_chunks(cells, lambda graphs: graph_features(graphs, VOCABULARY))
 
 
+def way_features(cells: Cells101) -> Tensor:
+    """Returns ``float32[n, 30]``: the path features."""
+    return _in_chunks(cells, lambda graphs: path_features(graphs, VOCABULARY, longest=MAX_VERTICES - 2))
+
+
 ENCODERS: Mapping[str, Callable[[Cells101], Tensor | GraphBatch]] = {
     "one_hot": one_hot_choices,
     "ordinal": ordinal,
@@ -70,6 +80,7 @@ ENCODERS: Mapping[str, Callable[[Cells101], Tensor | GraphBatch]] = {
     "sequence": sequence,
     "graph": to_graph,
     "graph_features": features,
+    "path_features": way_features,
 }
 
 

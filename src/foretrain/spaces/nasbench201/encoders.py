@@ -13,8 +13,15 @@ from foretrain.spaces.encodings.path import paths
 from foretrain.spaces.encodings.sequence import label_token, sequences, token_position
 from foretrain.spaces.graph_features import graph_feature_names, graph_features
 from foretrain.spaces.nasbench201.cells import EDGES, NONE, NUM_NODES, OPERATIONS, Cells201
+from foretrain.spaces.path_features import path_features
 
-VOCABULARY = Vocabulary(inputs=("input",), operations=OPERATIONS, void=frozenset({"none"}))
+VOCABULARY = Vocabulary(
+    inputs=("input",),
+    operations=OPERATIONS,
+    void=frozenset({"none"}),
+    weighted=frozenset({"nor_conv_1x1", "nor_conv_3x3"}),
+    identity=frozenset({"skip_connect"}),
+)
 
 FEATURE_NAMES = graph_feature_names(VOCABULARY)
 
@@ -78,6 +85,11 @@ def features(cells: Cells201) -> Tensor:
     return graph_features(to_graph(cells), VOCABULARY)
 
 
+def way_features(cells: Cells201) -> Tensor:
+    """Returns ``float32[n, 29]``: the path features."""
+    return path_features(to_graph(cells), VOCABULARY, longest=NUM_NODES - 1)
+
+
 ENCODERS: Mapping[str, Callable[[Cells201], Tensor | GraphBatch]] = {
     "one_hot": one_hot_operations,
     "ordinal": ordinal,
@@ -87,6 +99,7 @@ ENCODERS: Mapping[str, Callable[[Cells201], Tensor | GraphBatch]] = {
     "compact_sequence": compact_sequence,
     "graph": to_graph,
     "graph_features": features,
+    "path_features": way_features,
 }
 
 DECODERS: Mapping[str, Callable[[Tensor], tuple[Cells201, Tensor]]] = {"compact_sequence": from_compact_sequence}
