@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup
 
@@ -23,8 +21,6 @@ def render(text: str, figures: Mapping[str, bytes]) -> Markup:
         figures: PNG images by the path that the text names them with.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", _open_table)
-    parser.add_render_rule("table_close", _close_table)
     tokens = parser.parse(text)
     for token in tokens:
         _adapt(token, figures)
@@ -53,15 +49,3 @@ def _adapt_inline(token: Token, figures: Mapping[str, bytes]) -> None:
     elif token.type == "image":
         image = figures.get(str(token.attrs["src"]))
         token.attrs["src"] = "" if image is None else image_source(image)
-
-
-def _open_table(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Mapping[str, Any], env: Mapping[str, Any]
-) -> str:
-    return '<div class="scroll"><table>'
-
-
-def _close_table(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Mapping[str, Any], env: Mapping[str, Any]
-) -> str:
-    return "</table></div>"

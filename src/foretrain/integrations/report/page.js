@@ -152,7 +152,7 @@ function legendOf(names, hidden, onToggle) {
 }
 
 /* ---- metrics: dots of all methods, or lines where a metric was measured at several numbers ---- */
-const metricView = { metric: null, hidden: new Set() };
+const metricView = { metric: null, hidden: new Set(), hiddenRuns: new Set() };
 const labelOf = (measure) => measure.method || "the run";
 
 function metricNames() {
@@ -179,8 +179,9 @@ function drawMetrics() {
   const measures = data.measures.filter((measure) => measure.metric === metricView.metric);
   const direction = data.directions[metricView.metric];
   const better = direction ? `, ${direction} is better` : "";
+  const baseline = measures.some((m) => m.baseline) ? " \u25C7 and dashes: baselines." : "";
   const spread = measures.some((m) => m.lower.some(known)) ? " Bars: what the run states as its spread (standard deviation or interval)." : "";
-  byId("metric-note").textContent = `${metricView.metric}${better}.${spread}`;
+  byId("metric-note").textContent = `${metricView.metric}${better}.${baseline}${spread}`;
   const figure = byId("metric-plot");
   figure.replaceChildren();
   if (unique(measures.map((m) => m.at).filter(known)).length > 1) drawLines(figure, measures.filter((m) => known(m.at)));
@@ -189,11 +190,11 @@ function drawMetrics() {
 }
 
 function drawLines(figure, measures) {
-  const series = measures.flatMap((m) => data.runs.map((run) => (data.runs.length > 1 ? `${labelOf(m)} (${run})` : labelOf(m))));
-  const names = unique(series);
+  const nameOf = (measure, run) => (data.runs.length > 1 ? `${labelOf(measure)} (${run})` : labelOf(measure));
   const rows = measures.flatMap((m) => data.runs.map((run, r) => ({
-    name: data.runs.length > 1 ? `${labelOf(m)} (${run})` : labelOf(m), at: m.at, value: m.values[r], baseline: m.baseline,
+    name: nameOf(m, run), at: m.at, value: m.values[r], baseline: m.baseline,
   }))).filter((row) => known(row.value));
+  const names = unique(rows.map((row) => row.name));
   const shown = rows.filter((row) => !metricView.hidden.has(row.name));
   const width = Math.max(300, figure.clientWidth), height = Math.min(420, 200 + width * 0.2);
   const svg = draw(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": metricView.metric });
@@ -228,7 +229,7 @@ function drawDots(figure, measures, direction) {
   const width = Math.max(300, figure.clientWidth), narrow = width < 560;
   const longest = Math.max(...rows.map((m) => labelOf(m).length + (m.baseline ? 2 : 0)));
   const left = narrow ? 8 : Math.min(width * 0.36, 24 + longest * 7.4);
-  const step = narrow ? 40 : 26, height = rows.length * step + 34;
+  const step = narrow ? 46 : 26, height = rows.length * step + 34;
   const limits = range(rows.flatMap((m) => [...m.values, ...m.lower, ...m.upper]));
   const x = scale(limits, left + 10, width - 14);
   const svg = draw(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": metricView.metric });
@@ -238,17 +239,17 @@ function drawDots(figure, measures, direction) {
     draw(svg, "text", { x: x(value), y: height - 8, "text-anchor": "middle", class: "axis" }).textContent = format(value);
   }
   rows.forEach((measure, row) => drawRow(svg, measure, row * step + step / 2 + (narrow ? 8 : 2), x, { narrow, left, limits }, figure, tip));
-  if (data.runs.length > 1) figure.append(legendOf(data.runs, new Set(), () => {}));
+  if (data.runs.length > 1) figure.append(legendOf(data.runs, metricView.hiddenRuns, drawMetrics));
 }
 
 function drawRow(svg, measure, y, x, { narrow, left, limits }, figure, tip) {
   const name = labelOf(measure) + (measure.baseline ? " \u25C7" : "");
   const most = narrow ? 60 : Math.floor((left - 16) / 7);
-  const text = draw(svg, "text", narrow ? { x: left, y: y - 9 } : { x: left, y: y + 4, "text-anchor": "end" });
+  const text = draw(svg, "text", narrow ? { x: left, y: y - 13 } : { x: left, y: y + 4, "text-anchor": "end" });
   text.textContent = name.length > most ? `\u2026${name.slice(1 - most)}` : name;
   draw(svg, "line", { x1: x(limits[0]), x2: x(limits[1]), y1: y, y2: y, class: "grid" });
   measure.values.forEach((value, run) => {
-    if (!known(value)) return;
+    if (!known(value) || metricView.hiddenRuns.has(data.runs[run])) return;
     const at = y + (run - (measure.values.length - 1) / 2) * Math.min(5, 18 / measure.values.length);
     const [low, high] = [measure.lower[run], measure.upper[run]];
     if (known(low) && known(high)) draw(svg, "line", { x1: x(low), x2: x(high), y1: at, y2: at, "stroke-width": 2, "stroke-opacity": 0.55 }, { stroke: colour(run) });
