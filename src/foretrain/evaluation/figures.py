@@ -218,6 +218,56 @@ def correlation_over_weights(
     _finish(figure, path, "How well hybrids rank by their weights", about)
 
 
+class Reference(NamedTuple):
+    """A dashed horizontal line.
+
+    Attributes:
+        value: Where it lies.
+        label: What it is.
+    """
+
+    value: float
+    label: str
+
+
+def lines_with_bands(
+    table: pd.DataFrame,
+    path: str | Path,
+    title: str,
+    labels: tuple[str, str],
+    about: str = "",
+    references: Sequence[Reference] = (),
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Draws a line for each method, with a band where the table has one.
+
+    Args:
+        table: One row for each point: ``method``, ``x``, ``value``, and ``lower`` and ``upper`` (NaN: no band). A value
+            that is not finite interrupts its line.
+        path: The image file.
+        title: What is shown.
+        labels: Of the two axes.
+        about: What the networks were, in a few words; stands below the title.
+        references: Lines to compare with.
+        limits: Of the vertical axis, where not everything need be seen.
+    """
+    figure = _figure(8, 5.6)
+    axes = figure.subplots()
+    for reference, dashes in zip(references, ("--", ":", "-.", (0, (5, 1))), strict=False):
+        axes.axhline(reference.value, color="0.45", linestyle=dashes, linewidth=1.4, label=reference.label)
+    for method, style in _styles(table["method"]).items():
+        rows = table[table["method"] == method].sort_values("x").replace([np.inf, -np.inf], np.nan)
+        axes.fill_between(rows["x"], rows["lower"], rows["upper"], color=style.colour, alpha=0.12, linewidth=0)
+        every = max(1, len(rows) // 12)
+        axes.plot(rows["x"], rows["value"], label=method, markevery=every, **style.line())
+    if limits is not None:
+        axes.set_ylim(*limits)
+    axes.set_xlabel(labels[0], fontsize=_FONT_SIZE)
+    axes.set_ylabel(labels[1], fontsize=_FONT_SIZE)
+    _tidy(axes)
+    _finish(figure, path, title, about)
+
+
 def _figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")

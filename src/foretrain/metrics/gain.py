@@ -52,7 +52,7 @@ def expected_draws(size: ArrayLike, successes: ArrayLike) -> float | FloatArray:
     """
     n, m = np.asarray(size, dtype=np.float64), np.asarray(successes, dtype=np.float64)
     if (m < 0).any() or (m > n).any():
-        raise ValueError(f"an urn of {size} networks cannot hold {successes} that reach the target")
+        raise ValueError(f"an urn of {size!r} networks cannot hold {successes!r} that reach the target")
     draws = np.where(m > 0, (n + 1) / (m + 1), np.inf)
     return float(draws) if draws.ndim == 0 else draws
 
@@ -87,15 +87,17 @@ def gain_of_draws(before: ArrayLike, after: ArrayLike) -> FloatArray:
     return gain
 
 
-def largest_gain(size: int, successes: ArrayLike, candidates: int) -> FloatArray:
+def largest_gain(size: int, successes: ArrayLike, candidates: int, runs: int = 1) -> FloatArray:
     """Returns the gain in decibel that no method can exceed: every candidate that can reach the target does.
 
-    Of k candidates at most min(k, M) reach a target that M networks of the space reach.
+    Of k candidates of one run at most min(k, M) reach a target that M networks of the space reach; an urn of several
+    runs may hold each of those once a run.
 
     Args:
         size: n, networks in the space.
         successes: M ``[t]``, those that reach each target.
-        candidates: k, networks in the candidates' urn.
+        candidates: Candidates in the urn, of all runs.
+        runs: How many runs they come from.
     """
     m = np.asarray(successes, dtype=np.float64)
-    return gain_of_draws(expected_draws(size, m), expected_draws(candidates, np.minimum(m, candidates)))
+    return gain_of_draws(expected_draws(size, m), expected_draws(candidates, np.minimum(m * runs, candidates)))

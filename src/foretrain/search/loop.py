@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ def run_search(
     seed: int,
     path: str | Path | None = None,
     count: SampleCount | None = None,
+    save_seconds: float = 0.0,
 ) -> History:
     """Evaluates networks until the budget is spent or the space is exhausted.
 
@@ -70,6 +72,7 @@ def run_search(
         path: File for the state after each round. Where it is there, the search goes on from it as if it had not been
             interrupted; a kill loses at most the networks of one round.
         count: Counts what the strategy chose from.
+        save_seconds: Where rounds take moments: age of the state on disk from which on it is written again.
 
     Returns:
         All networks in the order of their evaluation.
@@ -81,6 +84,7 @@ def run_search(
     label = {"seed": seed, "strategy": type(strategy).__qualname__, "space": objective.space.name}
     if path is not None and Path(path).exists():
         history = _restore(Path(path), label, objective, strategy, count)
+    saved = time.monotonic()
     while len(history) < budget:
         proposal = strategy.propose(history, make_generator(seed, "round", history.rounds))
         chosen = proposal.archs[: budget - len(history)]
@@ -89,8 +93,9 @@ def run_search(
         if count is not None and isinstance(proposal.sampled, Members):
             count.add(proposal.sampled, history.codes)
         history = history.extended(chosen, objective.evaluate(chosen))
-        if path is not None:
+        if path is not None and time.monotonic() - saved >= save_seconds:
             _save(Path(path), label, history, strategy, count)
+            saved = time.monotonic()
     return history
 
 

@@ -76,20 +76,21 @@ StrategyFactory = Callable[..., Strategy]
 """Makes a strategy from ``space`` and ``seed``: a class, or a partial of one as a config gives it."""
 
 
-def draw_new(space: SearchSpace[A], seen: Tensor, count: int, draw: Callable[[int], A]) -> A:
+def draw_new(space: SearchSpace[A], seen: Tensor, count: int, draw: Callable[[int], A], attempts: int = _ATTEMPTS) -> A:
     """Draws distinct networks that are not among the seen ones.
 
     Args:
         space: Tells networks apart.
         seen: ``int64[s]``, codes of networks that must not be drawn.
         count: How many are wanted.
-        draw: Draws as many as it is asked for, seen and equal ones among them.
+        draw: Draws about as many as it is asked for, seen and equal ones among them.
+        attempts: How often.
 
     Returns:
-        At most ``count`` networks in the order in which they were drawn; fewer where 20 draws found no more.
+        At most ``count`` networks in the order in which they were drawn; fewer where the draws found no more.
     """
     parts, found = [], 0
-    for _ in range(_ATTEMPTS):
+    for _ in range(attempts):
         batch = draw(max(count - found, _FEWEST_DRAWN))
         codes = space.codes(batch)
         new = _first_of_each(codes) & ~torch.isin(codes, seen)

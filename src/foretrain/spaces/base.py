@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from foretrain.batches import TensorBatch
 from foretrain.errors import ConfigError
 from foretrain.spaces.encodings.graph import GraphBatch
+
+if TYPE_CHECKING:
+    from foretrain.spaces.relaxation import Relaxation
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,14 @@ class SearchSpace(ABC, Generic[A]):
     name: str
     encoders: ClassVar[Mapping[str, Callable[[Any], Tensor | GraphBatch]]] = {}
     decoders: ClassVar[Mapping[str, Callable[[Tensor], tuple[Any, Tensor]]]] = {}
+
+    def relaxation(self) -> Relaxation[A]:
+        """Returns the space as graphs whose elements are free.
+
+        Raises:
+            ConfigError: The space has no such form.
+        """
+        raise ConfigError("space", "has no relaxed form", self.name, "a space of graphs")
 
     def enumerate(self) -> A:
         """Returns all architectures of a finite space, in an order that never changes.

@@ -12,6 +12,7 @@ from foretrain.errors import ConfigError, DataError
 from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.encodings.graph import GraphBatch
 from foretrain.spaces.modules import Members
+from foretrain.spaces.relaxation import Relaxation
 
 _UNKNOWN = -1
 
@@ -52,6 +53,15 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
         if name.startswith("__") or name == "base":
             raise AttributeError(name)
         return getattr(self.base, name)
+
+    def relaxation(self) -> Relaxation[Members]:
+        """Returns the base space's relaxed form; what is no member is not valid."""
+
+        def named(archs: A) -> tuple[Members, Tensor]:
+            found = self.find(archs)
+            return Members(found.clamp(min=0)), found != _UNKNOWN
+
+        return self.base.relaxation().followed_by(named)
 
     def enumerate(self) -> Members:
         """Returns all members, always as the same batch."""

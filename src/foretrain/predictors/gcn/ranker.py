@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from foretrain.runtime.random_state import random_state, set_random_state
 from foretrain.runtime.seeding import derive_seed, seed_everything
 from foretrain.spaces.base import Architectures, SearchSpace
 
-_KEPT_FROM = 1 << 12
-"""Batches of so many architectures are ranked again and again in a search: what the GCN sees of them is kept."""
+_VIEWS: WeakKeyDictionary[Architectures, dict[tuple[Normalization, int], Neighbourhoods]] = WeakKeyDictionary()
+"""What GCNs see of a batch, as long as the batch lives: a search ranks the same whole space again and again."""
 
 
 class GCNRanker(Regressor[GCN]):
@@ -63,7 +64,6 @@ class GCNRanker(Regressor[GCN]):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.normalization: Normalization = normalization
-        self._kept: tuple[Architectures, Neighbourhoods] | None = None
 
     def update(self, archs: Architectures, accuracies: ArrayLike) -> Self:
         """Learns on from the weights of the last fit, with few steps; without one it is :meth:`fit`.
@@ -118,9 +118,8 @@ class GCNRanker(Regressor[GCN]):
         return module.gcn.eval()
 
     def _views(self, gcn: GCN, archs: Architectures) -> Neighbourhoods:
-        if self._kept is not None and self._kept[0] is archs:
-            return self._kept[1]
-        views = Neighbourhoods.of(self.space.encode(archs, "graph"), gcn)
-        if len(archs) >= _KEPT_FROM:
-            self._kept = (archs, views)
-        return views
+        kept = _VIEWS.setdefault(archs, {})
+        form = (gcn.normalization, len(gcn.weights))
+        if form not in kept:
+            kept[form] = Neighbourhoods.of(self.space.encode(archs, "graph"), gcn)
+        return kept[form]

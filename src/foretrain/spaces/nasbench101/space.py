@@ -31,6 +31,7 @@ from foretrain.spaces.nasbench101.hashing import module_hashes
 from foretrain.spaces.nasbench101.network import PUBLISHED_MOMENTUM, NASBench101Network
 from foretrain.spaces.nasbench101.numbering import cell_codes
 from foretrain.spaces.nasbench101.strings import format_cells, parse_cells
+from foretrain.spaces.relaxation import Relaxation
 
 _INNER = MAX_VERTICES - 2
 _ATTEMPTS = 50
@@ -80,6 +81,17 @@ class NASBench101(SearchSpace[Cells101]):
         Of all numberings of a cell's vertices the one with the least (edge bits, operations) stands for it.
         """
         return enumerate_cells()
+
+    def relaxation(self) -> Relaxation[Cells101]:
+        """Returns cells of seven vertices whose 21 edges and five operations are free."""
+        labels = len(VOCABULARY.labels)
+        vertices = torch.zeros(MAX_VERTICES, labels)
+        vertices[0, 0] = vertices[-1, -1] = 1
+        inner = torch.ones(MAX_VERTICES, dtype=torch.bool)
+        inner[[0, -1]] = False
+        edges = torch.ones(MAX_VERTICES, MAX_VERTICES, dtype=torch.bool).triu(1)
+        fixed = torch.zeros(MAX_VERTICES, MAX_VERTICES)
+        return Relaxation(fixed, edges, vertices, inner, VOCABULARY.operation_columns, _decode)
 
     def mutate(self, archs: Cells101, generator: torch.Generator, rate: float) -> Cells101:
         """Redraws every edge and operation with probability ``rate``, from all its values.
@@ -186,6 +198,14 @@ class NASBench101(SearchSpace[Cells101]):
             self.cells_per_stack,
             self.batch_norm_momentum,
         )
+
+
+def _decode(edges: Tensor, operations: Tensor) -> tuple[Cells101, Tensor]:
+    """The pruned cells of free elements and, ``bool[n]``, which are valid."""
+    sources, targets = zip(*EDGES, strict=True)
+    genes = edges[:, sources, targets].to(torch.uint8)
+    pruned = prune(cells_from_genes(genes, operations[:, 1:-1].to(torch.int8)))
+    return pruned, is_valid_pruned(pruned)
 
 
 def _random_genes(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from foretrain.spaces.nasbench201.encoders import DECODERS, ENCODERS, FEATURE_NA
 from foretrain.spaces.nasbench201.network import NASBench201Network
 from foretrain.spaces.nasbench201.published import published_keys
 from foretrain.spaces.nasbench201.strings import format_cells, format_naslib, parse_cells, parse_naslib
+from foretrain.spaces.relaxation import Relaxation
 
 
 class NASBench201(SearchSpace[Cells201]):
@@ -51,6 +52,16 @@ class NASBench201(SearchSpace[Cells201]):
     def sample(self, n: int, generator: torch.Generator) -> Cells201:
         """Draws n cells uniformly, with replacement."""
         return Cells201(_random_ops(n, generator))
+
+    def relaxation(self) -> Relaxation[Cells201]:
+        """Returns graphs of eight vertices with fixed edges, whose six operations are free."""
+        example = self.encode(self.sample(1, torch.Generator()), "graph")
+        inner = torch.ones(len(EDGES) + 2, dtype=torch.bool)
+        inner[[0, -1]] = False
+        fixed = example.adjacency[0]
+        vertices = example.vertices[0] * ~inner[:, None]
+        no_edges = torch.zeros_like(fixed, dtype=torch.bool)
+        return Relaxation(fixed, no_edges, vertices, inner, VOCABULARY.operation_columns, _decode)
 
     def mutate(self, archs: Cells201, generator: torch.Generator, rate: float) -> Cells201:
         """Redraws every operation with probability ``rate``, from all five.
@@ -125,6 +136,11 @@ class NASBench201(SearchSpace[Cells201]):
         return NASBench201Network(
             arch.ops[0].tolist(), in_channels, num_classes, self.channels, self.cells_per_stage, self.stages
         )
+
+
+def _decode(edges: Tensor, operations: Tensor) -> tuple[Cells201, Tensor]:
+    """The cells of free operations, all of them valid."""
+    return Cells201(operations[:, 1:-1].to(torch.int8)), torch.ones(len(edges), dtype=torch.bool)
 
 
 def _random_ops(n: int, generator: torch.Generator) -> Tensor:
