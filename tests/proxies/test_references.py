@@ -35,7 +35,7 @@ def test_scores_in_single_precision_are_near(kind: type[nn.Module]):
 
 
 def test_zen_of_a_network_without_normalisation_is_what_its_definition_says():
-    model, (x, y) = make(Perceptron).double(), images()
+    model, (x, _y) = make(Perceptron).double(), images()
     found = score(model, x.double(), proxies=["zen"], seed=5)["zen"].value
     draw = make_generator(5, "zen")
     layers = layers_of(fresh(model))

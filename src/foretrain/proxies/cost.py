@@ -23,7 +23,7 @@ def count_published_flops(network: nn.Module, *inputs: Any, **named: Any) -> int
 
     Args:
         network: The network; it is run in evaluation mode and put back.
-        *inputs: Its positional arguments, one sample.
+        *inputs: Its positional arguments.
         **named: Its keyword arguments.
     """
     with in_mode(network, training=False), _PublishedCount() as count:

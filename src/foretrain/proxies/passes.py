@@ -385,18 +385,19 @@ def _size(passes: Passes) -> int:
 
 def _cost(passes: Passes) -> int:
     """Floating-point operations of one sample."""
-    return _on_one_sample(passes, count_flops)
+    return _per_sample(passes, count_flops)
 
 
 def _published_cost(passes: Passes) -> int:
     """Operations of one sample as the authors of NAS-Bench-201 count them."""
-    return _on_one_sample(passes, count_published_flops)
+    return _per_sample(passes, count_published_flops)
 
 
-def _on_one_sample(passes: Passes, count: Callable[..., int]) -> int:
+def _per_sample(passes: Passes, count: Callable[..., int]) -> int:
+    """Counts on two samples, as some normalisations refuse one."""
     task = passes.task
-    one = task.batch.map(lambda tensor: tensor[:1] if tensor.ndim else tensor)
-    return count(task.subject.model, *one.positional, **one.named)
+    few = task.batch.map(lambda tensor: tensor[:2] if tensor.ndim else tensor)
+    return count(task.subject.model, *few.positional, **few.named) // few.size
 
 
 def _in_best_format(batch: Batch, run: Callable[[torch.memory_format], Result]) -> Result:
