@@ -25,17 +25,18 @@ from foretrain.spaces.base import Architectures, SearchSpace
 _FOLDS = 5
 _FEWEST_TO_CHOOSE = 10
 _STEPS = 25
+_PRIOR = 20
 _LEVEL = 0.9
 _BOTH = ("path_features", "graph_features")
 
 CANDIDATES: dict[str, PredictorFactory] = {
     "process on path features": partial(GaussianProcessRegressor, encodings=("path_features",)),
     "process on both": partial(GaussianProcessRegressor, encodings=_BOTH),
+    "linear on both": partial(BayesianLinear, encodings=_BOTH, transform="log_error"),
     "boosting on both": partial(
         BoostedTrees, encodings=_BOTH, transform="log_error", depth=3, rows=0.5, share=0.2, learning_rate=0.05
     ),
     "random trees on both": partial(RandomForest, encodings=_BOTH, transform="log_error", random_cuts=True, share=0.5),
-    "linear on both": partial(BayesianLinear, encodings=_BOTH, transform="log_error"),
 }
 """What ``auto`` chooses among, in the order in which they are tried: path and graph features, and given scores."""
 
@@ -164,7 +165,10 @@ class Auto(Regressor[Mixture]):
 
 
 def mix_greedily(foreseen: Mapping[str, FloatArray], truth: FloatArray) -> dict[str, float]:
-    """Returns weights that sum to 1, of those candidates only that count.
+    """Returns weights that sum to 1, one for each candidate.
+
+    Few networks cannot tell candidates apart: the greedy weights are drawn towards equal ones as if by twenty
+    more networks, for which all candidates did equally well.
 
     Args:
         foreseen: ``float64[n]`` by candidate.
@@ -178,7 +182,8 @@ def mix_greedily(foreseen: Mapping[str, FloatArray], truth: FloatArray) -> dict[
         best = int(errors.argmin())
         total += values[best]
         counts[best] += 1
-    return {name: float(count / _STEPS) for name, count in zip(names, counts, strict=True) if count}
+    weights = (len(truth) * counts / _STEPS + _PRIOR / len(names)) / (len(truth) + _PRIOR)
+    return dict(zip(names, weights.tolist(), strict=True))
 
 
 def _in_unit(target: Target, forecast: Forecast) -> FloatArray:

@@ -95,12 +95,6 @@ class SequenceAutoencoder(nn.Module):
         return self.reconstruction_loss(self.encode(batch.tokens), batch.tokens)
 
     @torch.no_grad()
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Returns the embeddings ``float32[n, d]`` of any number of sequences."""
-        parts = [self.encode(part).embedding for part in tokens.split(_AT_ONCE)]
-        return torch.cat(parts)
-
-    @torch.no_grad()
     def speak_freely(self, code: Code) -> Tensor:
         """Decodes greedily, each token fed back: ``int64[n, t]`` with as many tokens as the memory has."""
         token = torch.full((len(code.embedding), 1), START, device=code.embedding.device)
