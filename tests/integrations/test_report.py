@@ -163,6 +163,21 @@ def test_measures_are_read_off_their_names(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("metrics", "lower"),
+    [
+        ({"a/mae": 1.0, "a/mae_std": 0.25}, {"mae": 0.75}),
+        ({"a/mae": 1.0, "a/mae/lower": 0.5, "a/mae/upper": 2.0}, {"mae": 0.5}),
+        ({"a/spearman": 0.5, "a/lower": 0.4, "a/upper": 0.6, "a/mae": 1.0}, {"spearman": 0.4, "mae": None}),
+        ({"a/spearman": 0.5, "a/minus_reference": 0.0, "a/lower": -1.0}, {"spearman": None, "minus_reference": -1.0}),
+        ({"a/lower": 3.0}, {"lower": None}),
+    ],
+)
+def test_ends_are_found_by_their_names(tmp_path, metrics, lower):
+    make_run(tmp_path / "run", metrics)
+    assert {m.metric: m.lower[0] for m in measures_of(find_runs([tmp_path / "run"]))} == lower
+
+
+@pytest.mark.parametrize(
     ("metric", "direction"),
     [("spearman", "higher"), ("top3_precision", "higher"), ("accuracy_difference", "lower"), ("networks", "")],
 )

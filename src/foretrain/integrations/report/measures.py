@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,9 @@ from foretrain.integrations.report.runs import Run
 Direction = Literal["higher", "lower", ""]
 
 _NAME = re.compile(r"(?:(?P<method>.+)/)?(?P<metric>[^/@]+)(?:@(?P<at>\d+))?")
-_SPREAD = re.compile(r"(?P<metric>.+)_(?:std|lower|upper)")
+_SPREAD = re.compile(r"(?P<of>.+)[_/](?:std|lower|upper)")
+_BOUNDED = ("minus_reference", "spearman")
+"""What ``method/lower`` and ``method/upper`` are the ends of: the first of these that the method has."""
 _BASELINES = {
     "baseline", "baselines", "best_so_far", "best_val", "flops", "last_val", "last_value", "parameters", "params",
     "random", "random_search",
@@ -51,11 +53,12 @@ class Measure:
 def measures_of(runs: Sequence[Run]) -> list[Measure]:
     """Returns all metrics of the runs, in the order of their names.
 
-    Names are ``method/metric`` or ``method/metric@number``. Where there are ``metric_lower`` and ``metric_upper``, or
-    ``metric_std``, they become the ends of the metric and are no metrics of their own.
+    Names are ``method/metric`` or ``method/metric@number``. What such a name with the ending ``_std``, ``_lower`` or
+    ``_upper`` (or ``/lower`` and ``/upper``) is, and ``method/lower`` and ``method/upper`` beside ``minus_reference`` or
+    else ``spearman``, become the ends of that metric and are no metrics of their own.
     """
     names = dict.fromkeys(name for run in runs for name in run.metrics)
-    return [_measure(name, runs) for name in names if not _is_spread(name, names)]
+    return [_measure(name, runs) for name in names if _spread_of(name, names) is None]
 
 
 def direction_of(metric: str) -> Direction:
@@ -87,16 +90,31 @@ def _parts(name: str) -> tuple[str, str, int | None]:
     return match["method"] or "", match["metric"], int(match["at"]) if match["at"] else None
 
 
-def _is_spread(name: str, names: Collection[str]) -> bool:
+def _spread_of(name: str, names: Collection[str]) -> str | None:
+    """The metric that this is the spread of, or None."""
     match = _SPREAD.fullmatch(name)
-    return match is not None and match["metric"] in names
+    if match is None:
+        return None
+    candidates = (
+        match["of"],
+        *(f"{match['of']}/{metric}" for metric in _BOUNDED if "/lower" in name or "/upper" in name),
+    )
+    return next((candidate for candidate in candidates if candidate in names), None)
 
 
-def _ends(metrics: dict[str, float], name: str) -> tuple[float | None, float | None]:
+def _ends(metrics: Mapping[str, float], name: str) -> tuple[float | None, float | None]:
     value, deviation = _known(metrics.get(name)), _known(metrics.get(f"{name}_std"))
-    if value is not None and deviation is not None:
+    lower, upper = (_known(metrics.get(_end_of(name, end, metrics))) for end in ("lower", "upper"))
+    if lower is None and value is not None and deviation is not None:
         return value - deviation, value + deviation
-    return _known(metrics.get(f"{name}_lower")), _known(metrics.get(f"{name}_upper"))
+    return lower, upper
+
+
+def _end_of(name: str, end: str, metrics: Mapping[str, float]) -> str:
+    """The name of one end of a metric, whether it is there or not."""
+    method = name.rpartition("/")[0]
+    candidates = (f"{name}_{end}", f"{name}/{end}", f"{method}/{end}")
+    return next((candidate for candidate in candidates if _spread_of(candidate, metrics) == name), "")
 
 
 def _known(value: float | None) -> float | None:
