@@ -73,11 +73,11 @@ def test_non_finite_gradients_and_overflow():
         model.head.weight.fill_(torch.inf)
     found = reasons(model, images())
     assert found["snip"] == found["grad_norm"] == "non_finite_gradient"
-    deep = nn.Sequential(nn.Flatten(), *(nn.Linear(72, 72) for _ in range(3)))
+    deep = nn.Sequential(nn.Flatten(), *(nn.Linear(72, 72) for _ in range(3))).double()
     with torch.no_grad():
         for layer in deep[1:]:
             layer.weight.fill_(1e150)
-    assert reasons(deep.double(), images()[0].double(), proxies=["synflow"]) == {"synflow": "overflow"}
+    assert reasons(deep, images()[0].double(), proxies=["synflow"]) == {"synflow": "overflow"}
 
 
 def test_without_weights():

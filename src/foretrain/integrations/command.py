@@ -11,6 +11,7 @@ import typer
 from foretrain.benchmarks.catalog import CATALOG, Entry, default_folder, find_folder, installed, tables_folder
 from foretrain.benchmarks.importers import FORMATS
 from foretrain.errors import ForetrainError
+from foretrain.integrations.score_command import score_command
 
 if TYPE_CHECKING:
     from foretrain.benchmarks.table import Benchmark
@@ -27,6 +28,9 @@ def main() -> None:
     except ForetrainError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+app.command("score")(score_command)
 
 
 @app.callback()

@@ -1,0 +1,113 @@
+"""One's own candidates, scored and ranked before any of them is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss
+
+from foretrain.integrations.models import Model
+from foretrain.proxies.combination import normal_scores
+from foretrain.proxies.scores import Reason, Scores
+from foretrain.proxies.scoring import score
+from foretrain.runtime.files import atomic_path
+from foretrain.runtime.progress import progress_bar
+from foretrain.runtime.seeding import derive_seed
+
+RANKED_BY = ("logsynflow", "synflow", "nwot", "jacov", "params")
+"""The scores whose mean normal score ranks the candidates: those of the combination that was designed for that."""
+
+
+def rank_models(
+    models: Sequence[Model], batch: tuple[Tensor, Tensor], proxies: Sequence[str], repeats: int, seed: int, device: str
+) -> pd.DataFrame:
+    """Scores candidates and ranks them by the mean normal score of :data:`RANKED_BY`.
+
+    Args:
+        models: The candidates.
+        batch: Inputs and labels; integer labels are classes, others are real targets.
+        proxies: Names of the proxies.
+        repeats: Initialisations to average over.
+        seed: Seed of weights and noise.
+        device: Where they are scored.
+
+    Returns:
+        One row a candidate, the best first: ``rank``, ``model``, ``combined`` (NaN where none of the scores that rank
+        is there), the scores, ``seconds`` and ``reason``: why scores are missing.
+    """
+    rows = []
+    with progress_bar("scoring candidates", len(models)) as advance:
+        for model in models:
+            rows.append(_row(model, batch, proxies, repeats, seed, device))
+            advance()
+    table = pd.DataFrame(rows)
+    ranking = [name for name in RANKED_BY if name in proxies] or list(proxies)
+    values = table[ranking].to_numpy(dtype=np.float64)
+    combined = normal_scores(values).mean(axis=1)
+    table.insert(1, "combined", np.where(np.isfinite(values).any(axis=1), combined, np.nan))
+    table = table.sort_values("combined", ascending=False, kind="stable", na_position="last")
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return table.reset_index(drop=True)
+
+
+def draw_ranking(table: pd.DataFrame, path: Path) -> None:
+    """Draws the combined score of the candidates, the best at the top."""
+    known = table[table["combined"].notna()].iloc[::-1]
+    figure = Figure(figsize=(9, 1.6 + 0.35 * len(known)), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    axes.barh(known["model"], known["combined"], color="#0072B2")
+    axes.axvline(0, color="0.45", linewidth=1)
+    axes.set_xlabel("mean normal score of " + ", ".join(RANKED_BY) + "\n(higher is better, among these candidates)")
+    axes.set_title("Candidates before training, ranked for training from scratch")
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _row(
+    model: Model, batch: tuple[Tensor, Tensor], proxies: Sequence[str], repeats: int, seed: int, device: str
+) -> dict[str, object]:
+    try:
+        scores = _score(model, batch, proxies, repeats, seed, device)
+    except Exception as error:  # noqa: BLE001 - one broken candidate must not end the others
+        text = (str(error).splitlines() or [""])[0]
+        missing = dict.fromkeys(proxies, np.nan)
+        return {
+            "model": model.name,
+            **missing,
+            "seconds": 0.0,
+            "reason": f"{Reason.FAILED}: {type(error).__name__}: {text}",
+        }
+    values = {name: found.signed for name, found in scores.items()}
+    return {"model": model.name, **values, "seconds": scores.seconds, "reason": _reasons(scores)}
+
+
+def _score(
+    model: Model, batch: tuple[Tensor, Tensor], proxies: Sequence[str], repeats: int, seed: int, device: str
+) -> Scores:
+    inputs, labels = batch
+    is_class = not labels.is_floating_point()
+    outputs = int(labels.max()) + 1 if is_class else int(labels[0].numel())
+    channels = inputs.shape[1] if inputs.ndim > 1 else 1
+    own_seed = derive_seed(seed, model.name)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(own_seed)
+        network = model.build(channels, outputs).to(device)
+    loss = cross_entropy if is_class else mse_loss
+    return score(network, batch, loss, proxies, seed=own_seed, repeats=repeats)
+
+
+def _reasons(scores: Scores) -> str:
+    """The reasons with the proxies that lack a value for them, e.g. ``no_rectifier (nwot)``."""
+    by_reason: dict[str, list[str]] = {}
+    for name, found in scores.items():
+        if found.reason is not None:
+            text = f"{found.reason}: {found.detail}" if found.reason == Reason.FAILED else str(found.reason)
+            by_reason.setdefault(text, []).append(name)
+    return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())

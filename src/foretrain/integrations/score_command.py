@@ -1,0 +1,51 @@
+"""The command ``foretrain score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_FROM_SCRATCH = (
+    "These scores rank networks by how well they train from scratch on data like these; they say nothing about "
+    "networks that start from pretrained weights."
+)
+
+
+def score_command(
+    models: Annotated[
+        list[str],
+        typer.Option(
+            "--models", help="timm:PATTERN, torchvision:PATTERN, FILE.py:NAME(ARGUMENTS), or a text file of such lines."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="An .npz file with x and y, a folder of images by class, or CIFAR-10's.")],
+    proxies: Annotated[str, typer.Option(help="Proxies, separated by commas; without it, all but zico.")] = "",
+    batch_size: Annotated[int, typer.Option(min=2, help="Samples that networks are scored on.")] = 64,
+    repeats: Annotated[int, typer.Option(min=1, help="Initialisations to average over.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of batch, weights and noise.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the ranking into this image file.")] = None,
+) -> None:
+    """Ranks your own candidate networks by zero-cost scores, before any of them is trained."""
+    from foretrain.errors import ConfigError  # noqa: PLC0415 - keeps --help quick
+    from foretrain.integrations.models import find_models  # noqa: PLC0415
+    from foretrain.integrations.ranking import draw_ranking, rank_models  # noqa: PLC0415
+    from foretrain.integrations.samples import read_batch  # noqa: PLC0415
+    from foretrain.proxies.table import PROXIES  # noqa: PLC0415
+    from foretrain.runtime.files import write_text  # noqa: PLC0415
+
+    chosen = [name.strip() for name in proxies.split(",") if name.strip()] or [n for n in PROXIES if n != "zico"]
+    for name in chosen:
+        if name not in PROXIES or name == "zico":
+            raise ConfigError("--proxies", "no such proxy of one batch", name, [n for n in PROXIES if n != "zico"])
+    candidates = find_models(models)
+    table = rank_models(candidates, read_batch(data, batch_size, seed), chosen, repeats, seed, device)
+    if csv is not None:
+        write_text(csv, table.to_csv(index=False))
+    if plot is not None:
+        draw_ranking(table, plot)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    print(_FROM_SCRATCH)
