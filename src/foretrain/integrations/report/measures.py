@@ -53,9 +53,9 @@ class Measure:
 def measures_of(runs: Sequence[Run]) -> list[Measure]:
     """Returns all metrics of the runs, in the order of their names.
 
-    Names are ``method/metric`` or ``method/metric@number``. What such a name with the ending ``_std``, ``_lower`` or
-    ``_upper`` (or ``/lower`` and ``/upper``) is, and ``method/lower`` and ``method/upper`` beside ``minus_reference`` or
-    else ``spearman``, become the ends of that metric and are no metrics of their own.
+    Names are ``method/metric`` or ``method/metric@number``. Names with the ending ``_std``, ``_lower`` or ``_upper`` (or
+    ``/lower`` and ``/upper``), and ``method/lower`` and ``method/upper`` beside ``minus_reference`` or else
+    ``spearman``, become the ends of that metric and are no metrics of their own.
     """
     names = dict.fromkeys(name for run in runs for name in run.metrics)
     return [_measure(name, runs) for name in names if _spread_of(name, names) is None]
@@ -111,10 +111,12 @@ def _ends(metrics: Mapping[str, float], name: str) -> tuple[float | None, float 
 
 
 def _end_of(name: str, end: str, metrics: Mapping[str, float]) -> str:
-    """The name of one end of a metric, whether it is there or not."""
+    """The name of one end of a metric, empty where there is none."""
     method = name.rpartition("/")[0]
     candidates = (f"{name}_{end}", f"{name}/{end}", f"{method}/{end}")
-    return next((candidate for candidate in candidates if _spread_of(candidate, metrics) == name), "")
+    return next(
+        (candidate for candidate in candidates if candidate in metrics and _spread_of(candidate, metrics) == name), ""
+    )
 
 
 def _known(value: float | None) -> float | None:
