@@ -41,11 +41,20 @@ NAP2_BASELINES_TINY = [
     "baselines.smac3.initial=[2]",
     "repeats=1",
 ]
+NAP2_TRANSFER_TINY = [
+    *(f"{side}.{item}" for side in ("source", "target") for item in ("population=8", "train_images=60")),
+    *(f"{side}.{item}" for side in ("source", "target") for item in ("max_snapshots=2", "every_n_steps=2")),
+    *(f"{side}.{item}" for side in ("source", "target") for item in ("plan.epochs=2", "plan.batch_size=20")),
+    *NAP2_TINY[-6:],
+    "forest.trees=3",
+    "batch=3",
+]
 BUDGETS = {
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
     "nap2": NAP2_TINY,
     "nap2_baselines": NAP2_BASELINES_TINY,
+    "nap2_transfer": NAP2_TRANSFER_TINY,
     "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
 }
 
@@ -56,13 +65,16 @@ def test_every_experiment_has_a_tiny_budget():
 
 @pytest.mark.filterwarnings("ignore:.*1 of 5 training files")
 @pytest.mark.parametrize("name", BUDGETS)
-def test_experiment_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest):
+def test_experiment_runs(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETRAIN_CACHE", str(tmp_path / "cache"))
     overrides = BUDGETS[name]
     if any("{data}" in item for item in overrides):
         data = request.getfixturevalue("foretrain_data")
         overrides = [item.format(data=data) for item in overrides]
     folder = tmp_path / "run"
-    fixed = [f"experiment={name}", f"run_dir={folder}", f"data.cache={tmp_path / 'cache'}", "parallel.workers=1"]
+    fixed = [f"experiment={name}", f"run_dir={folder}", "parallel.workers=1"]
     ended = run_here("train.py", *fixed, *overrides, folder=tmp_path)
     assert ended.code == 0, ended.printed + ended.errors
     assert json.loads((folder / "metrics.json").read_text())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +45,34 @@ def wandb_logger(
     chosen = _automatic_mode() if mode == "auto" else mode
     Path(folder).mkdir(parents=True, exist_ok=True)
     return WandbLogger(save_dir=folder, project=project, name=name, group=group, entity=entity, tags=tags, mode=chosen)
+
+
+def wandb_per_network(folder: str, group: str, project: str = "foretrain") -> Callable[[str], Logger]:
+    """Returns what makes the W&B logger of each network of a sweep: one run per network, all in one group.
+
+    A network that goes on after a pause, or after a kill, goes on in its run. Offline, each stretch of training is a
+    folder of its own under ``<folder>/wandb`` with the same run's id; ``wandb sync`` puts them together.
+
+    Args:
+        folder: Where W&B's files go.
+        group: Name of the group.
+        project: W&B project.
+    """
+    return partial(_network_run, folder, group, project)
+
+
+def _network_run(folder: str, group: str, project: str, name: str) -> WandbLogger:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    identity = hashlib.sha256(f"{Path(folder).resolve()}/{group}/{name}".encode()).hexdigest()[:16]
+    return WandbLogger(
+        save_dir=folder, project=project, group=group, name=name, id=identity, mode=_automatic_mode(), resume="allow"
+    )
+
+
+def close_logger(logger: Logger) -> None:
+    """Ends a logger's run, so that the next logger of the process starts its own."""
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
 
 
 def track(logger: Logger, folder: RunFolder, config: dict[str, object]) -> None:

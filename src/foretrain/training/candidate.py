@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -34,7 +34,7 @@ from foretrain.training.population import Candidate
 from foretrain.training.records import Records
 
 _FILE = "training.ckpt"
-_KEY = "candidate_training"
+PAUSE_KEY = "candidate_training"
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class CandidateTraining:
             return
         callbacks = {callback.state_key: callback.state_dict() for callback in self._callbacks}
         with atomic_path(self._path) as temporary:
-            torch.save({_KEY: self._state(self._progress), "callbacks": callbacks}, temporary)
+            torch.save({PAUSE_KEY: self._state(self._progress), "callbacks": callbacks}, temporary)
 
     def _make_data(self) -> ImageDataModule:
         return candidate_data(self.candidate, self._images, self.plan)
@@ -186,7 +186,7 @@ class CandidateTraining:
         interval = self.plan.eval_every_n_steps
         if target < self.total_steps:
             describe = partial(self._describe, started)
-            callbacks.append(_Pause(self._path, target, describe, evaluated=target % interval == 0))
+            callbacks.append(Pause(self._path, target, describe, evaluated=target % interval == 0))
         return Trainer(
             accelerator=self.plan.accelerator,
             devices=1,
@@ -227,8 +227,8 @@ class CandidateTraining:
 
     def _restore(self) -> _Progress:
         """Reads the state of the folder, gives the callbacks theirs, and returns the progress."""
-        content = _load(self._path)
-        identity, ours = content[_KEY]["identity"], self._identity()
+        content = load_pause(self._path)
+        identity, ours = content[PAUSE_KEY]["identity"], self._identity()
         if different := sorted(key for key in ours if identity.get(key) != ours[key]):
             raise CheckpointError(
                 self._path,
@@ -238,7 +238,7 @@ class CandidateTraining:
         for callback in self._callbacks:
             if state := content["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)
-        progress = content[_KEY]["progress"]
+        progress = content[PAUSE_KEY]["progress"]
         return _Progress(**progress | {"records": Records(**progress["records"])})
 
 
@@ -285,19 +285,19 @@ class _Progress:
     test_accuracy: float | None = None
 
 
-class _Pause(Callback):
+class Pause(Callback):
     """Writes the checkpoint of a pause, after everything else that happens at its step.
+
+    It is written while the Trainer is still in its epoch: after ``fit`` the epoch that the pause cuts counts as ended.
 
     Args:
         path: The file.
         step: The step of the pause.
-        describe: Gives what is to be kept about the training.
+        describe: Gives what is to be kept about the training, as primitives.
         evaluated: Whether the step ends with an evaluation, which the checkpoint must come after.
     """
 
-    def __init__(
-        self, path: Path, step: int, describe: Callable[[ClassifierModule], dict[str, Any]], *, evaluated: bool
-    ) -> None:
+    def __init__(self, path: Path, step: int, describe: Callable[[Any], dict[str, Any]], *, evaluated: bool) -> None:
         self._path = path
         self._step = step
         self._describe = describe
@@ -315,7 +315,7 @@ class _Pause(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds what is kept about the training."""
-        checkpoint[_KEY] = self._describe(cast("ClassifierModule", pl_module))
+        checkpoint[PAUSE_KEY] = self._describe(pl_module)
 
     def _write(self, trainer: Trainer) -> None:
         if trainer.global_step == self._step:
@@ -323,10 +323,15 @@ class _Pause(Callback):
                 trainer.save_checkpoint(temporary)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_pause(path: Path) -> dict[str, Any]:
+    """Reads what was kept about a training and the states of its callbacks, under ``PAUSE_KEY`` and ``callbacks``.
+
+    Raises:
+        CheckpointError: The file is no such state, or damaged.
+    """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: content[key] for key in (_KEY, "callbacks")}
+        return {key: content[key] for key in (PAUSE_KEY, "callbacks")}
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
         raise CheckpointError(
             path, f"not the state of a training, or damaged ({type(error).__name__})", "Delete it to train anew"

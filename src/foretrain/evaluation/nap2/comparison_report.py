@@ -107,7 +107,7 @@ def inside_sentence(inside: pd.DataFrame) -> str:
     worse = inside[inside["upper"] < 0]
     first = _interval(inside.iloc[0])
     if len(better):
-        best = better.loc[better["value"].idxmax()]
+        best = better.iloc[int(better["value"].argmax())]
         moments = ", ".join(str(count) for count in better["snapshots"])
         return (
             f"Looking inside improves the ranking after {moments} snapshots, most after {best['snapshots']} with a "

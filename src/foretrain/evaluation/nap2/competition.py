@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,7 @@ def compete(
 
 def describe(setting: Selector | SelectionRule) -> str:
     """Returns the options of a setting in a few words; empty where it has none."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(setting).items())  # type: ignore[call-overload]
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(setting).items())
 
 
 def agents_table(

@@ -123,7 +123,7 @@ def error_table(findings: Findings) -> pd.DataFrame:
     for name in IN_PERCENT:
         for position in range(findings.evidence.snapshots):
             pair = (truth / 100, findings.forecasts[name][:, position] / 100)
-            lower, upper = bootstrap_interval(_squared_error, *pair, seed=findings.seed)
+            lower, upper = bootstrap_interval(squared_error, *pair, seed=findings.seed)
             row = {"method": name, "snapshots": position + 1, "value": mse(*pair), "mae": 100 * mae(*pair)}
             rows.append(row | {"lower": lower, "upper": upper})
     return pd.DataFrame(rows)
@@ -168,6 +168,7 @@ def _spearman_difference(truth: FloatArray, ours: FloatArray, theirs: FloatArray
     return spearman(truth, ours, axis=axis) - spearman(truth, theirs, axis=axis)
 
 
-def _squared_error(truth: FloatArray, forecast: FloatArray, axis: int) -> FloatArray:
+def squared_error(truth: FloatArray, forecast: FloatArray, axis: int) -> FloatArray:
+    """Returns the mean squared error along an axis, as a bootstrap wants it."""
     error: FloatArray = ((truth - forecast) ** 2).mean(axis=axis)
     return error

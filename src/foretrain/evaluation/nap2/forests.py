@@ -92,7 +92,7 @@ def fit_and_forecast(
     train: FloatArray, truth: FloatArray, test: FloatArray, settings: ForestSettings, seed: int
 ) -> FloatArray:
     """Grows a forest for each number of snapshots on ``[m, t, d]`` and foresees ``[n, t, d]``: ``[n, t]``."""
-    columns = []
+    columns: list[FloatArray] = []
     for position in range(test.shape[1]):
         unchanged = position and np.array_equal(train[:, position], train[:, 0])
         if unchanged:  # what is known before training teaches the same at every snapshot

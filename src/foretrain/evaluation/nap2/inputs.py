@@ -133,7 +133,8 @@ def configuration_space(data: SnapshotPopulation, index: pd.DataFrame) -> FloatA
         blocks.append(np.asarray(encoded, dtype=np.float64).reshape(len(index), -1))
     points = np.concatenate(blocks, axis=1)
     span = np.ptp(points, axis=0)
-    return (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
+    scaled: FloatArray = (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
+    return scaled
 
 
 def depth_table(indices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -146,13 +147,13 @@ def depth_table(indices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for name, index in indices.items():
         layers = index["layers"].map(len).to_numpy()
-        rows.append({"population": name} | {text: int(count) for text, count in _binned(layers, bounds)})
+        rows.append({"population": name} | dict(_binned(layers, bounds)))
     return pd.DataFrame(rows)
 
 
 def _binned(layers: FloatArray, bounds: Sequence[int]) -> Iterator[tuple[str, int]]:
     for upper in bounds:
-        yield f"{upper - 10} to {upper - 1} layers", np.count_nonzero((layers >= upper - 10) & (layers < upper))
+        yield f"{upper - 10} to {upper - 1} layers", int(np.count_nonzero((layers >= upper - 10) & (layers < upper)))
 
 
 def _without_gaps(scores: FloatArray) -> FloatArray:
