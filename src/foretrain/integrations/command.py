@@ -14,6 +14,7 @@ from foretrain.errors import ForetrainError
 from foretrain.integrations.score_command import score_command
 
 if TYPE_CHECKING:
+    from foretrain.benchmarks.contents import Description
     from foretrain.benchmarks.table import Benchmark
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -113,6 +114,12 @@ def _state(name: str) -> str:
     return "from tables" if has_tables else "missing"
 
 
+def _source(description: Description) -> str:
+    if not description.source_file:
+        return "no file: it was recorded"
+    return f"{description.source_file} (sha256 {description.source_sha256})"
+
+
 def _describe(benchmark: Benchmark) -> None:
     description = benchmark.description
     lines = {
@@ -120,7 +127,7 @@ def _describe(benchmark: Benchmark) -> None:
         "title": description.title,
         "source": description.source,
         "licence": description.licence,
-        "read from": f"{description.source_file} (sha256 {description.source_sha256})",
+        "read from": _source(description),
         "space": description.space or "none",
         "skeleton": ", ".join(f"{name} {value}" for name, value in description.skeleton.items()) or "as published",
         "folder": f"{benchmark.folder} ({benchmark.num_bytes / 1e6:.1f} MB)",
