@@ -79,6 +79,11 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     return drawn
 
 
+def without_value(proxies: Sequence[str], reason: Unavailable) -> Scores:
+    """Returns scores of which none has a value, for a network that could not even be built."""
+    return Scores({name: _score_of(PROXIES[name], math.nan, reason, 0.0) for name in proxies}, 0.0)
+
+
 def _choose(names: Sequence[str] | None, *, further: bool) -> list[Proxy]:
     if names is None:
         return [proxy for name, proxy in PROXIES.items() if further or name != "zico"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from foretrain.benchmarks.contents import Series
+from foretrain.benchmarks.extension import with_columns
+from foretrain.benchmarks.table import Rows
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.errors import ConfigError
 from foretrain.evaluation.proxies.judging import RANKED, judge_scores
@@ -53,6 +57,7 @@ class ScoreSpace(Study):
         repeats: Initialisations of each network that are averaged over.
         published: Published scores to compare with; networks are then drawn from those that have all of them.
         work: How the networks are shared out.
+        extend: Leave a copy of the benchmark that has these scores, and their seconds as costs, in the run's folder.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class ScoreSpace(Study):
         repeats: Annotated[int, Field(ge=1)] = 1,
         published: Published | None = None,
         work: Work = WHOLE,
+        extend: bool = False,
     ) -> None:
         check_proxies(proxies, data.batches)
         self.published = Published({}) if published is None else published
@@ -78,6 +84,7 @@ class ScoreSpace(Study):
         self.sample_seed = sample_seed
         self.repeats = repeats
         self.work = work
+        self.extend = extend
 
     def run(self, context: RunContext) -> dict[str, float]:
         """Does the study; see :class:`foretrain.runtime.study.Study`."""
@@ -98,11 +105,13 @@ class ScoreSpace(Study):
         )
         context.folder.write_report(self._report(len(table), judged, agreement))
         print_table(judged.drop(columns="seconds"), f"Scores of {len(table)} networks against their accuracy")
+        if self.extend:
+            self._extend(table, rows, context.folder.path)
         if len(agreement):
             print_table(agreement, "Spearman between these scores and the published ones")
         return {"score": scored} | {f"median/{name}": float(table[f"{name}_seconds"].median()) for name in self.proxies}
 
-    def _rows(self) -> NDArray[np.int64]:
+    def _rows(self) -> Rows:
         """The networks, in an order in which a smaller number is the beginning of a larger one."""
         rows = self.benchmark.known
         for name in self.published.scores.values():
@@ -117,13 +126,29 @@ class ScoreSpace(Study):
     def _published_scores(self, name: str) -> NDArray[np.float64]:
         return self.benchmark.benchmark.scores(name, dataset=self.published.dataset)
 
-    def _judge(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
+    def _judge(self, table: pd.DataFrame, rows: Rows, seed: int) -> pd.DataFrame:
         truth = self.benchmark.judged[rows]
         signed = {name: PROXIES[name].direction * table[name].to_numpy(dtype=np.float64) for name in self.proxies}
         seconds = {name: float(table[f"{name}_seconds"].median()) for name in self.proxies}
         return judge_scores(signed, truth, seed, seconds)
 
-    def _agreement(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> pd.DataFrame:
+    def _extend(self, table: pd.DataFrame, rows: Rows, parent: Path) -> None:
+        """Writes the benchmark with these scores, as a folder of its name, unless an earlier call has."""
+        benchmark, dataset = self.benchmark.benchmark, self.data.image
+        folder = parent / benchmark.description.name
+        if folder.exists():
+            return
+        columns = {}
+        for name in self.proxies:
+            for series, column in (
+                (Series("score", name, dataset), name),
+                (Series("cost", f"{name}_seconds", dataset), f"{name}_seconds"),
+            ):
+                columns[series] = np.full(len(benchmark), np.nan)
+                columns[series][rows] = table[column]
+        with_columns(benchmark, columns, folder)
+
+    def _agreement(self, table: pd.DataFrame, rows: Rows, seed: int) -> pd.DataFrame:
         """Spearman between each proxy and its published column, over networks that have both."""
         found: list[dict[str, Any]] = []
         for name, theirs in self.published.scores.items():

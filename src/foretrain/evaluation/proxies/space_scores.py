@@ -19,8 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from foretrain.errors import ConfigError
-from foretrain.proxies.scores import Scores, average
-from foretrain.proxies.scoring import score
+from foretrain.proxies.passes import guarded
+from foretrain.proxies.scores import Scores, Unavailable, average
+from foretrain.proxies.scoring import score, without_value
 from foretrain.proxies.table import PROXIES
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.parallel import ParallelMap, Record
@@ -187,7 +188,10 @@ def score_architecture(arch: str, plan: ScoringPlan, device: torch.device) -> Sc
         seed = derive_seed(plan.seed, "network", arch, repetition)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = plan.space.build(parsed, images.channels, images.num_classes).to(device)
+            try:
+                network = guarded(plan.space.build, parsed, images.channels, images.num_classes).to(device)
+            except Unavailable as reason:
+                return without_value(plan.proxies, reason)
         first, *further = _batches(plan, repetition)
         repetitions.append(score(network, first, proxies=plan.proxies, seed=seed, batches=further))
     return average(repetitions)
