@@ -1,0 +1,88 @@
+"""Finished runs of other tools as learning curves: Lightning's CSV logs and exports of Weights & Biases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foretrain.errors import DataError
+from foretrain.integrations.run_forecast import FloatArray
+
+_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+_SHOWN = 12
+
+
+def read_histories(path: str | Path, metric: str) -> FloatArray:
+    """Reads how a metric went in many runs.
+
+    A table with a column named like the metric is one run: Lightning's ``metrics.csv``, or the history of one run from
+    Weights & Biases. One with columns ``NAME - metric`` is an export of a chart of Weights & Biases, with one run a
+    column. A column ``epoch`` counts from 0, as Lightning does, and the last value of an epoch is kept; without it, the
+    values follow each other epoch by epoch.
+
+    Args:
+        path: A CSV or Parquet file, or a folder, in which all of them are read in the order of their names; files
+            without the metric are passed over.
+        metric: Name of the metric.
+
+    Returns:
+        ``float64[m, t]`` in the metric's unit; column e - 1 is epoch e, NaN is what was not observed.
+
+    Raises:
+        DataError: A file cannot be read, or no run has the metric.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(path, "no such file or folder", "Give the folder of finished runs, or an export of them")
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.suffix in _READERS)
+    curves: list[FloatArray] = []
+    columns: set[str] = set()
+    for file in files:
+        table = _read(file)
+        columns |= set(map(str, table.columns))
+        curves += [_curve(table, name) for name in _columns_of(table, metric)]
+    curves = [curve for curve in curves if len(curve)]
+    if not curves:
+        shown = ", ".join(sorted(columns)[:_SHOWN]) or "none"
+        problem = f"none of {len(files)} tables has a run with {metric!r}; their columns: {shown}"
+        raise DataError(path, problem, "Name a metric that these runs have logged")
+    return stacked(curves, max(map(len, curves)))
+
+
+def stacked(curves: list[FloatArray], length: int) -> FloatArray:
+    """Returns curves ``[n, length]``, filled up with NaN."""
+    table = np.full((len(curves), length), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve)] = curve
+    return table
+
+
+def _read(file: Path) -> pd.DataFrame:
+    reader = _READERS.get(file.suffix)
+    if reader is None:
+        raise DataError(file, "is neither CSV nor Parquet", f"Give a file that ends with {' or '.join(_READERS)}")
+    try:
+        return reader(file)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()  # a run that has logged nothing yet
+    except (ValueError, OSError) as error:
+        raise DataError(file, f"cannot be read ({error})", "Mend the file or take it away") from error
+
+
+def _columns_of(table: pd.DataFrame, metric: str) -> list[str]:
+    return [str(name) for name in table.columns if name == metric or str(name).endswith(f" - {metric}")]
+
+
+def _curve(table: pd.DataFrame, column: str) -> FloatArray:
+    """``float64[t]`` up to the last epoch with a value; empty where the run has none."""
+    values = pd.to_numeric(table[column], errors="coerce")
+    seen = values.notna()
+    if "epoch" not in table.columns:
+        return values[seen].to_numpy(dtype=np.float64)
+    known = seen & table["epoch"].notna()
+    epochs = table.loc[known, "epoch"].to_numpy(dtype=np.int64)
+    curve = np.full(epochs.max(initial=-1) + 1, np.nan)
+    curve[epochs] = values[known].to_numpy(dtype=np.float64)  # the last of equal indices stays
+    return curve
