@@ -49,13 +49,17 @@ NAP2_TRANSFER_TINY = [
     "forest.trees=3",
     "batch=3",
 ]
+SEARCH_TINY = ["benchmark=digits201", "budget=14", "runs=2"]
 BUDGETS = {
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
+    "gcn_search_samplers": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
+    "gcn_search_subset": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
     "nap2": NAP2_TINY,
     "nap2_baselines": NAP2_BASELINES_TINY,
     "nap2_transfer": NAP2_TRANSFER_TINY,
     "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
+    "search": SEARCH_TINY,
 }
 
 

@@ -16,6 +16,7 @@ from foretrain.predictors.mlp import MLPEnsemble
 from foretrain.predictors.nao import NAO, SemiNAS
 from foretrain.predictors.training import FitSettings
 from foretrain.predictors.trees import BoostedTrees, RandomForest
+from foretrain.predictors.weisfeiler_lehman import WeisfeilerLehmanLinear
 from foretrain.spaces.darts.space import DARTS
 from foretrain.spaces.nasbench101.space import NASBench101
 from foretrain.spaces.nasbench201.space import NASBench201
@@ -37,6 +38,7 @@ FACTORIES = {
     ),
     "nao": partial(NAO, width=8, hidden=4, settings=SHORT),
     "seminas": partial(SemiNAS, width=8, hidden=4, copies=2, settings=SHORT),
+    "neighbourhoods": WeisfeilerLehmanLinear,
     "auto": partial(
         Auto,
         candidates={

@@ -61,8 +61,9 @@ def write_report(
         "![Convergence of the seen error](figures/seen_error.png)",
         "## How efficiently: the sample-efficiency gain",
         (
-            "Decibel, `10 log10(E_space / E_candidates)` with `E = (n + 1) / (M + 1)` draws to the first success; the urn "
-            "of candidates pools the proposals of all rounds and runs. In brackets the largest gain that the urns allow; "
+            "Decibel, `10 log10(E_space / E_candidates)` with `E = (n + 1) / (M + 1)` draws to the first success; the "
+            "urn of candidates pools the proposals of all rounds and runs. In brackets the largest gain that the urns "
+            "allow; "
             "-inf: no candidate reached the target, so no gain can be stated."
         ),
         markdown_table(gain_rows(gains, targets)),

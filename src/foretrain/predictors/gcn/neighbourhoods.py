@@ -67,12 +67,12 @@ class Neighbourhoods:
         example = torch.empty_like(kinds).scatter_(0, view, torch.arange(len(view), device=view.device))
         layers, count = [], len(kinds)
         for _ in gcn.weights:
-            views, view = _next_views(view, successors, count)
+            views, view = _next_views(view, successors, count, labels.dtype)
             layers.append(views)
             count = len(views.scale)
         by_vertex = torch.cat([view, view.new_tensor([count])])
-        features = labels[example] * _inner_scale(gcn, _scale(degree[example]))
-        return cls(features, tuple(layers), by_vertex[place], graphs.mask.sum(1).float())
+        features = labels[example] * _inner_scale(gcn, _scale(degree[example], labels.dtype))
+        return cls(features, tuple(layers), by_vertex[place], graphs.mask.sum(1).to(labels.dtype))
 
     def score(self, gcn: GCN) -> Tensor:
         """Returns the scores ``float[n]`` that the GCN gives the graphs; gradients flow."""
@@ -92,13 +92,14 @@ class Neighbourhoods:
         return Neighbourhoods(self.labels.to(device), layers, self.graphs.to(device), self.sizes.to(device))
 
 
-def _next_views(view: Tensor, successors: Tensor, count: int) -> tuple[Views, Tensor]:
+def _next_views(view: Tensor, successors: Tensor, count: int, dtype: torch.dtype) -> tuple[Views, Tensor]:
     """Returns the views one layer up and that of each vertex.
 
     Args:
         view: ``int64[vertices]``, views of this layer.
         successors: ``int64[vertices, s]``, places in ``view``; its length stands for none.
         count: Number of views of this layer.
+        dtype: Of the features.
 
     Raises:
         RuntimeError: Hashes of 64 bits gave different rows one key, several times in a row.
@@ -110,12 +111,12 @@ def _next_views(view: Tensor, successors: Tensor, count: int) -> tuple[Views, Te
         example = torch.empty_like(keys).scatter_(0, upper, torch.arange(len(upper), device=upper.device))
         rows = members[example]
         if torch.equal(rows[upper], members):
-            return Views(rows, _scale((rows[:, 1:] != count).sum(1))), upper
+            return Views(rows, _scale((rows[:, 1:] != count).sum(1), dtype)), upper
     raise RuntimeError(f"{len(_HASH_SEEDS)} hashes in a row gave different neighbourhoods one key")
 
 
-def _scale(degree: Tensor) -> Tensor:
-    return (1.0 + degree).rsqrt()
+def _scale(degree: Tensor, dtype: torch.dtype) -> Tensor:
+    return (1 + degree).to(dtype).rsqrt()
 
 
 def _inner_scale(gcn: GCN, scale: Tensor) -> Tensor | float:

@@ -1,0 +1,227 @@
+"""Searches: what samplers draw, what failures do, and that a resumed search is the undisturbed one."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from foretrain.errors import CheckpointError, ConfigError
+from foretrain.forecast import Forecast
+from foretrain.predictors.base import Predictor
+from foretrain.predictors.gcn import GCNRanker
+from foretrain.predictors.weisfeiler_lehman import WeisfeilerLehmanLinear
+from foretrain.search.ascent import MaximumLikelihood, binary_graphs, climb
+from foretrain.search.baselines import LocalSearch, RandomSearch, RegularizedEvolution
+from foretrain.search.guided import PredictorSearch
+from foretrain.search.history import History, Outcome
+from foretrain.search.loop import SampleCount, run_search
+from foretrain.search.objectives import FunctionObjective, TableObjective
+from foretrain.search.samplers import Evolutionary, Uniform, Whole
+from foretrain.search.strategy import Proposal, Strategy
+from foretrain.spaces.finite import FiniteSpace
+from foretrain.spaces.modules import Members
+from foretrain.spaces.nasbench101 import NASBench101
+from foretrain.spaces.nasbench201 import NASBench201
+from foretrain.spaces.nasbench201.cells import Cells201
+
+GCN = functools.partial(GCNRanker, widths=(16, 16), epochs=30, update_epochs=5, learning_rate=0.1)
+GUIDED = functools.partial(PredictorSearch, predictor=GCN)
+STRATEGIES = {
+    "random": RandomSearch,
+    "evolution": functools.partial(RegularizedEvolution, population=8, tournament=3),
+    "local": functools.partial(LocalSearch, neighbours=6),
+    "whole": functools.partial(GUIDED, sampler=Whole()),
+    "uniform": functools.partial(GUIDED, sampler=Uniform(30)),
+    "evolutionary": functools.partial(GUIDED, sampler=Evolutionary(30, parents=4)),
+    "likelihood": functools.partial(GUIDED, sampler=MaximumLikelihood(20, steps=6)),
+    "warm": functools.partial(GUIDED, sampler=Whole(), warm_start=True),
+    "linear": functools.partial(PredictorSearch, predictor=WeisfeilerLehmanLinear, sampler=Whole(), growth=0.2),
+}
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _quality(archs: Cells201) -> np.ndarray:
+    weights = torch.tensor([1.0, 2, 3, 4, 5, 6])
+    return 40 + ((archs.ops == 3) * weights).sum(1).numpy() + 0.3 * (archs.ops == 2).sum(1).numpy()
+
+
+@pytest.fixture(scope="module")
+def objective() -> TableObjective:
+    """Four hundred cells, most of them different networks."""
+    base = NASBench201()
+    space = FiniteSpace(base, base.sample(400, _generator()))
+    return TableObjective(space, _quality(space.archs))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_search_evaluates_each_network_once_and_spends_its_budget(name: str, objective: TableObjective):
+    history = run_search(STRATEGIES[name](objective.space, 0), objective, budget=26, seed=1)
+    assert len(history) == 26
+    assert len(history.codes.unique()) == 26
+    again = run_search(STRATEGIES[name](objective.space, 0), objective, budget=26, seed=1)
+    assert torch.equal(history.codes, again.codes)
+
+
+class _Interrupted(TableObjective):
+    """Ends the process, as it were, in the middle of a search."""
+
+    calls = 0
+
+    def evaluate(self, archs) -> Outcome:
+        self.calls += 1
+        if self.calls == 4:
+            raise KeyboardInterrupt
+        return super().evaluate(archs)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_resumed_search_is_the_undisturbed_one(name: str, objective: TableObjective, tmp_path: Path):
+    targets = np.array([45.0, 50.0])
+    counts = [SampleCount(objective.accuracy, targets) for _ in range(3)]
+    whole = run_search(STRATEGIES[name](objective.space, 0), objective, 30, 1, None, counts[0])
+    broken = _Interrupted(objective.space, objective.accuracy)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(STRATEGIES[name](objective.space, 0), broken, 30, 1, tmp_path / "state.pt", counts[1])
+    resumed = run_search(STRATEGIES[name](objective.space, 0), objective, 30, 1, tmp_path / "state.pt", counts[2])
+    assert torch.equal(whole.codes, resumed.codes)
+    np.testing.assert_array_equal(whole.round, resumed.round)
+    assert counts[0].total == counts[2].total
+    np.testing.assert_array_equal(counts[0].reached, counts[2].reached)
+
+
+def test_a_state_belongs_to_its_search(objective: TableObjective, tmp_path: Path):
+    run_search(RandomSearch(objective.space), objective, 8, 1, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="another file"):
+        run_search(RandomSearch(objective.space), objective, 8, 2, tmp_path / "state.pt")
+    (tmp_path / "state.pt").write_bytes(b"no state")
+    with pytest.raises(CheckpointError, match="not readable"):
+        run_search(RandomSearch(objective.space), objective, 8, 1, tmp_path / "state.pt")
+
+
+def test_a_function_that_raises_fails_that_network_only():
+    calls = []
+
+    def train(arch: Cells201) -> float:
+        calls.append(arch)
+        if len(calls) == 5:
+            raise RuntimeError("out of memory")
+        if len(calls) == 7:
+            return float("nan")
+        return float(_quality(arch)[0])
+
+    space = NASBench201()
+    strategy = PredictorSearch(space, 0, predictor=GCN, sampler=Evolutionary(20))
+    history = run_search(strategy, FunctionObjective(space, train), budget=16, seed=0)
+    assert len(history) == len(calls) == 16
+    assert history.reason[4] == "RuntimeError: out of memory"
+    assert history.reason[6] == "its value is nan"
+    assert [place for place, reason in enumerate(history.reason) if reason] == [4, 6]
+    assert not {4, 6} & set(history.best(16).tolist())
+
+
+def test_what_the_predictor_ranks_highest_is_evaluated(objective: TableObjective):
+    class Oracle(Predictor):
+        def fit(self, *_: object, **__: object):
+            return self
+
+        def predict(self, archs: Members, scores: object = None) -> Forecast:
+            return Forecast(objective.accuracy[archs.index.numpy()])
+
+    history = run_search(PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole()), objective, 12, 0)
+    rest = np.delete(objective.accuracy, history.codes[:4].numpy())
+    np.testing.assert_allclose(history.accuracy[4:], np.sort(rest)[::-1][:8])
+    guided = PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), acquisition="upper")
+    with pytest.raises(ConfigError, match="no interval"):
+        run_search(guided, objective, 12, 0)
+    with pytest.raises(ConfigError, match="cannot learn on"):
+        PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), warm_start=True)
+
+
+@pytest.mark.parametrize("sampler", [Uniform(200), Evolutionary(200, parents=5), MaximumLikelihood(30, steps=8)])
+def test_samples_are_valid_unseen_and_distinct(sampler):
+    space = NASBench101()
+    archs = space.sample(12, _generator(5))
+    accuracy = archs.ops.eq(0).sum(1).double().numpy()
+    history = History.empty(space).extended(archs, Outcome(accuracy, ("",) * 12))
+    ranker = GCN(space=space).fit(archs, accuracy)
+    drawn = sampler.sample(space, history, ranker, _generator(6))
+    codes = space.codes(drawn)
+    assert 0 < len(drawn) <= sampler.size
+    assert space.valid(drawn).all()
+    assert len(codes.unique()) == len(drawn)
+    assert not torch.isin(codes, history.codes).any()
+    if not isinstance(sampler, MaximumLikelihood):
+        assert len(drawn) == sampler.size
+
+
+def test_the_ascent_rises_and_what_it_finds_survives_projection():
+    space = NASBench101()
+    archs = space.sample(60, _generator(7))
+    accuracy = archs.adjacency.sum((1, 2)).double().numpy() + 3 * archs.ops.eq(0).sum(1).double().numpy()
+    ranker = GCNRanker(space, widths=(16, 16), epochs=150, learning_rate=0.1).fit(archs, accuracy)
+    summits = climb(ranker.learned, space, space.relaxation(), 64, 15, 0.1, _generator(8))
+    assert summits.relaxed[-1].mean() > summits.relaxed[0].mean() + summits.relaxed[0].std()
+    again = ranker.predict(summits.archs).score
+    np.testing.assert_allclose(summits.scores.numpy(), again, atol=1e-5)
+    assert again.mean() > ranker.predict(space.sample(500, _generator(9))).score.mean()
+
+
+@pytest.mark.parametrize("space", [NASBench101(), NASBench201()], ids=lambda s: s.name)
+def test_straight_through_gradients_are_those_of_the_relaxed_function(space):
+    relaxation = space.relaxation()
+    archs = space.sample(30, _generator(10))
+    ranker = GCN(space=space).fit(archs, np.arange(30.0))
+    gcn = ranker.learned.double()
+    size, labels = relaxation.vertices.shape
+    edges = torch.randn(1, size, size, generator=_generator(11), dtype=torch.float64, requires_grad=True)
+    shadows = torch.randn(1, size, labels, generator=_generator(12), dtype=torch.float64, requires_grad=True)
+    adjacency, vertices = (part.double() for part in binary_graphs(relaxation, edges, shadows))
+    sizes = torch.tensor([float(size)], dtype=torch.float64)
+    gcn(adjacency, vertices, sizes).sum().backward()
+    step = 1e-6
+
+    def relaxed(place: tuple[int, ...], of_edges: bool, change: float) -> float:
+        moved = [adjacency.detach().clone(), vertices.detach().clone()]
+        moved[0 if of_edges else 1][place] += change
+        return float(gcn(*moved, sizes).detach())
+
+    for x, y in relaxation.free_edges.nonzero().tolist()[:6]:
+        slope = (relaxed((0, x, y), True, step) - relaxed((0, x, y), True, -step)) / (2 * step)
+        assert float(edges.grad[0, x, y]) == pytest.approx(slope, abs=1e-6)
+    for vertex in relaxation.free_vertices.nonzero()[:, 0].tolist()[:3]:
+        for column in range(*relaxation.operations.indices(labels)):
+            place = (0, vertex, column)
+            slope = (relaxed(place, False, step) - relaxed(place, False, -step)) / (2 * step)
+            assert float(shadows.grad[place]) == pytest.approx(slope, abs=1e-6)
+
+
+def test_an_exhausted_space_ends_the_search():
+    base = NASBench201()
+    space = FiniteSpace(base, base.sample(12, _generator(13)))
+    objective = TableObjective(space, _quality(space.archs))
+    for make in (RandomSearch, STRATEGIES["whole"], STRATEGIES["evolutionary"]):
+        history = run_search(make(space, 0), objective, budget=100, seed=0)
+        assert sorted(history.codes.tolist()) == list(range(len(space)))
+
+
+def test_samples_are_counted_without_what_was_evaluated():
+    count = SampleCount(np.array([1.0, 2, 3, 4]), np.array([3.0, 1.0, 5.0]))
+    count.add(Members(torch.tensor([0, 2, 3])), seen=torch.tensor([3]))
+    assert count.total == 2
+    assert count.reached.tolist() == [1, 2, 0]
+
+
+def test_a_strategy_without_memory_refuses_one():
+    class Idle(Strategy):
+        def propose(self, history: History, generator: torch.Generator) -> Proposal:
+            return Proposal(self.space.sample(1, generator))
+
+    with pytest.raises(ValueError, match="remembers nothing"):
+        Idle(NASBench201()).set_state({"current": 1})
