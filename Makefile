@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: env demo test lint types clean
+.PHONY: env demo test lint types docs clean
 
 env: $(READY)
 
@@ -27,6 +27,10 @@ lint: env
 
 types: env
 	$(BIN)/mypy
+
+docs: env
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

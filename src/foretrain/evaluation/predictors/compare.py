@@ -18,7 +18,9 @@ from foretrain.runtime.parallel import ParallelMap
 
 def compare(
     predictors: Mapping[str, PredictorFactory],
-    benchmark: str | Path | BenchmarkTask,
+    benchmark: str | Path,
+    dataset: str | None = None,
+    split: str | None = None,
     n_train: int = 121,
     n_test: int = 100,
     trials: int = 10,
@@ -30,8 +32,9 @@ def compare(
 
     Args:
         predictors: By the name that the table shows: a predictor's class, or a partial of one with its options.
-        benchmark: Name or folder of a benchmark with one series of final accuracies, or a
-            :class:`~foretrain.benchmarks.task.BenchmarkTask` that says which of several is foreseen.
+        benchmark: Name or folder of a benchmark.
+        dataset: The data set whose final accuracy is foreseen; None takes the only one.
+        split: ``valid``, ``test``, ...: which accuracy; None takes the only one.
         n_train: Networks to learn from.
         n_test: Networks to judge on.
         trials: Number of splits.
@@ -48,12 +51,12 @@ def compare(
 
     Raises:
         ConfigError: There is no predictor.
-        DataError: There is no such benchmark, it has too few networks or several series to foresee.
+        DataError: There is no such benchmark, no or more than one such accuracy in it, or too few networks.
         ItemsFailedError: A predictor failed on a split.
     """
     if not predictors:
         raise ConfigError("predictors", "none is given")
-    task = benchmark if isinstance(benchmark, BenchmarkTask) else BenchmarkTask(str(benchmark), Target())
+    task = BenchmarkTask(str(benchmark), Target(dataset, split))
     draw = Draw(n_train, n_test, trials, seed=seed)
     with tempfile.TemporaryDirectory(prefix="foretrain-") as temporary:
         forecasts = evaluate(predictors, task, draw, ParallelMap(workers), folder or temporary)

@@ -53,7 +53,7 @@ class Measure:
 def measures_of(runs: Sequence[Run]) -> list[Measure]:
     """Returns all metrics of the runs, in the order of their names.
 
-    Names are ``method/metric`` or ``method/metric@number``. Names with the ending ``_std``, ``_lower`` or ``_upper`` (or
+    Names are ``method/metric`` or ``method/metric@number``. Those that end with ``_std``, ``_lower`` or ``_upper`` (or
     ``/lower`` and ``/upper``), and ``method/lower`` and ``method/upper`` beside ``minus_reference`` or else
     ``spearman``, become the ends of that metric and are no metrics of their own.
     """

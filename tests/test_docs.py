@@ -1,0 +1,163 @@
+"""What the README and the pages of docs/ tell people to type is what there is."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning.pytorch import LightningModule
+from torch.utils.data import DataLoader, TensorDataset
+
+from foretrain.benchmarks.contents import Contents, Description, Series
+from foretrain.benchmarks.format import write_benchmark
+from foretrain.integrations.command import app
+from foretrain.runtime.config import check, to_plain
+from foretrain.runtime.run import Frame, split_root
+from foretrain.runtime.study import Prediction, Study
+from foretrain.spaces.nasbench201 import NASBench201
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(start: str) -> list[object]:
+    """The commands of all pages that begin like this, without it, as test parameters."""
+    found: dict[tuple[str, ...], str] = {}
+    for page in PAGES:
+        for line in "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[: len(start.split())] == start.split():
+                found.setdefault(tuple(words[len(start.split()) :]), page.name)
+    return [pytest.param(list(words), id=f"{page}: {' '.join(words)}") for words, page in found.items()]
+
+
+def first_choices(overrides: list[str]) -> Iterator[str]:
+    """Overrides without ``-m``: of a sweep, its first job."""
+    words = [word for word in overrides if word != "-m"]
+    parsed = OverridesParser.create().parse_overrides(words)
+    for word, override in zip(words, parsed, strict=True):
+        sweeps = override.is_sweep_override()
+        yield f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}" if sweeps else word
+
+
+@pytest.mark.parametrize("words", commands("python train.py"))
+def test_train_commands_fit_the_schema(words):
+    if words == ["--help"]:
+        return
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", [*first_choices(words), *([] if "run_dir=" in str(words) else ["run_dir=runs/test"])])
+    frame, study = split_root(to_plain(config))
+    check(frame, Frame)
+    check(study, Study)
+
+
+@pytest.mark.parametrize("words", commands("python predict.py"))
+def test_predict_commands_fit_the_schema(words):
+    if words == ["--help"]:
+        return
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check(to_plain(compose("predict", words)), Prediction)
+
+
+@pytest.mark.parametrize("words", commands("make"))
+def test_make_targets_exist(words):
+    subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("words", commands("foretrain"))
+def test_foretrain_commands_are_understood(words):
+    group = typer.main.get_command(app)
+    if words == ["--help"]:
+        return
+    command = group.get_command(None, words[0])
+    assert command is not None, f"no command {words[0]}"
+    command.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("words", commands("python"))
+def test_scripts_exist(words):
+    assert words[0].startswith("-") or (ROOT / words[0]).is_file()
+
+
+class Tiny(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+
+    def training_step(self, batch, _):
+        return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.fixture
+def names() -> dict[str, object]:
+    """What a reader has already: a LightningModule and its data."""
+    draw = torch.Generator().manual_seed(0)
+    data = TensorDataset(torch.randn(320, 4, generator=draw), torch.randint(2, (320,), generator=draw))
+    return {"__name__": "page", "module": Tiny(), "loader": DataLoader(data, batch_size=16)}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> None:
+    """A folder of its own, where the embedded benchmark is one of sixty cells, so that blocks take seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORETRAIN_HOME", str(tmp_path))
+    space = NASBench201()
+    cells = space.enumerate()[torch.arange(0, 15_600, 260)]
+    convolutions = (space.encode(cells, "one_hot").reshape(60, 6, 5)[:, :, 2:4].sum((1, 2))).numpy()
+    accuracy = 60 + 5 * convolutions + np.random.default_rng(0).normal(0, 2, 60)
+    series = {Series("final", "accuracy", "digits", split, 20): accuracy[:, None] for split in ("valid", "test")}
+    series[Series("cost", "parameters")] = 1000 + 500 * convolutions[:, None].astype(float)
+    kind = "foretrain.spaces.nasbench201.NASBench201"
+    description = Description("digits201", "sixty cells", kind, "the tests", "none")
+    write_benchmark(Contents(description, space.format(cells), series), tmp_path / "benchmarks" / "digits201")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_python_blocks_run(page, names, home):
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+    if page.name == "README.md":
+        assert names["recorder"].snapshots().features.shape == (2, 2, 2, 100, 12)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_has_a_place_and_every_reference_a_thing():
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f": {page.name}\n" in site, f"nav of mkdocs.yml lacks {page.name}"
+    for path in re.findall(r"^::: (\S+)", (ROOT / "docs" / "reference.md").read_text(encoding="utf-8"), re.MULTILINE):
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), path
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
