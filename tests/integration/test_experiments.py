@@ -50,15 +50,20 @@ NAP2_TRANSFER_TINY = [
     "batch=3",
 ]
 SEARCH_TINY = ["benchmark=digits201", "budget=14", "runs=2"]
+SCORED = ["benchmark=digits201", "benchmark.name={scored_benchmark}"]
+SCORING_TINY = [*SCORED, "networks=3", "data.batch_size=8", "work.block=2"]
 BUDGETS = {
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
     "gcn_search_samplers": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
     "gcn_search_subset": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
+    "hybrid_proxy": [*SCORED, "train=10", "splits=2", "combination.labels=[0,5]", "combination.splits=2"],
     "nap2": NAP2_TINY,
     "nap2_baselines": NAP2_BASELINES_TINY,
     "nap2_transfer": NAP2_TRANSFER_TINY,
-    "nap2_cifar10": [*NAP2_TINY, "data.root={data}"],
+    "nap2_cifar10": [*NAP2_TINY, "data.root={foretrain_data}"],
+    "published_scores": [*SCORING_TINY, "data.root={foretrain_data}", "published.dataset=digits"],
+    "score_space": SCORING_TINY,
     "search": SEARCH_TINY,
 }
 
@@ -74,9 +79,10 @@ def test_experiment_runs(
 ) -> None:
     monkeypatch.setenv("FORETRAIN_CACHE", str(tmp_path / "cache"))
     overrides = BUDGETS[name]
-    if any("{data}" in item for item in overrides):
-        data = request.getfixturevalue("foretrain_data")
-        overrides = [item.format(data=data) for item in overrides]
+    for fixture in ("foretrain_data", "scored_benchmark"):
+        if any(f"{{{fixture}}}" in item for item in overrides):
+            value = str(request.getfixturevalue(fixture))
+            overrides = [item.replace(f"{{{fixture}}}", value) for item in overrides]
     folder = tmp_path / "run"
     fixed = [f"experiment={name}", f"run_dir={folder}", "parallel.workers=1"]
     ended = run_here("train.py", *fixed, *overrides, folder=tmp_path)
