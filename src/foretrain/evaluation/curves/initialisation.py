@@ -84,8 +84,9 @@ class CurveInitialisation(Study):
         lines_with_bands(lines, context.folder.figures / "rates.png", "Initialisations", labels, self.benchmark.name)
         about = (
             f"{len(partial)} networks, {epochs} of {population.horizon} epochs observed; mean absolute error of the "
-            f"fits on the observed epochs in points, and Spearman of the forecast with the final value. {self.seconds:g} "
-            f"seconds of the source stand for {round(self.seconds * self.steps_per_second)} steps of each model."
+            "fits on the observed epochs in points, and Spearman of the forecast with the final value. "
+            f"{self.seconds:g} seconds of the source stand for {round(self.seconds * self.steps_per_second)} steps of "
+            "each model."
         )
         write_grid_report(context, "Initialisations of the gradient fit", about, table, ["rates"])
         return {"study": time.perf_counter() - started}

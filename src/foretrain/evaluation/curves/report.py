@@ -39,15 +39,15 @@ def write_ensembles_report(
         "## Nothing has finished yet",
         markdown_table(zero_rows),
         (
-            "Spearman's rank correlation with the final value, its paired difference to that of the best value so far and "
-            "of the training curve alone, and the mean absolute error in points, each with a 95% bootstrap interval over "
-            "networks. Methods without an error only rank."
+            "Spearman's rank correlation with the final value, its paired difference to that of the best value so far "
+            "and of the training curve alone, and the mean absolute error in points, each with a 95% bootstrap "
+            "interval over networks. Methods without an error only rank."
         ),
         f"## {finished} runs have finished",
         markdown_table(few_rows),
         (
-            f"Means over {few['split'].nunique()} random splits, standard deviations over splits in brackets. Coverage is "
-            f"the share of final values inside the {level:.0%} interval, width its median length in points."
+            f"Means over {few['split'].nunique()} random splits, standard deviations over splits in brackets. Coverage "
+            f"is the share of final values inside the {level:.0%} interval, width its median length in points."
         ),
         "![Curves](figures/curves.png)",
         "![Convergence of the published models](figures/convergence.png)",
