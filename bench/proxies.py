@@ -1,7 +1,7 @@
 """Prints what shared passes save: scores together, each on its own, and the passes that nobody can do without.
 
-Command: ``python bench/proxies.py [--networks 3] [--batch 64]``. Networks of NAS-Bench-201 in the published skeleton, on
-noise in the size of CIFAR-10's images; CPU seconds of one thread.
+Command: ``python bench/proxies.py [--networks 3] [--batch 64]``. NAS-Bench-201 networks in the published skeleton, on
+noise in the size of CIFAR-10 images; CPU seconds of one thread.
 
 - together: ``score`` with all of them at once;
 - alone, ours: ``score`` once for each proxy on a fresh copy of the network;
