@@ -1,0 +1,142 @@
+"""People's own tables of curves: layouts, units, and rows that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foretrain.errors import ConfigError, DataError
+from foretrain.evaluation.curves.prediction import PredictCurves
+from foretrain.evaluation.curves.reading import Columns, read_runs
+from foretrain.evaluation.curves.units import choose_unit
+
+CURVES = np.array([[50.0, 60, 65], [40, 55, np.nan]])
+LAYOUTS = {
+    "long": "run,epoch,value\na,1,50\na,2,60\na,3,65\nb,1,40\nb,2,55\n",
+    "other names": "Trial,Step,val_acc,lr\na,0,50,1\na,1,60,1\na,2,65,1\nb,0,40,1\nb,1,55,1\n",
+    "wide": "name,epoch_1,epoch_2,epoch_3\na,50,60,65\nb,40,55,\n",
+    "wandb": (
+        '"Step","a - val/acc","a - val/acc__MIN","a - val/acc__MAX","b - val/acc","b - loss"\n'
+        "100,50,50,50,40,3\n200,60,60,60,55,2\n300,65,65,65,,\n"
+    ),
+    "mlflow": (
+        "run_id,key,value,step,timestamp\na,val_acc,50,0,1\na,val_acc,60,1,2\na,loss,9,0,1\na,val_acc,65,2,3\n"
+        "b,val_acc,40,0,1\nb,val_acc,55,1,2\n"
+    ),
+}
+
+
+def write(folder: Path, text: str, name: str = "curves.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_curves(layout: str, tmp_path: Path) -> None:
+    runs = read_runs(write(tmp_path, LAYOUTS[layout]), Columns())
+    assert runs.names == ["a", "b"]
+    np.testing.assert_array_equal(runs.curves, CURVES)
+    assert runs.said
+
+
+def test_single_runs_are_named_after_their_file(tmp_path: Path) -> None:
+    board = write(tmp_path, "Wall time,Step,Value\n1.5,0,50\n2.5,10,60\n3.5,20,65\n", "board.csv")
+    log = write(tmp_path, "epoch,step,train_loss,val_acc\n0,9,1,\n0,9,,50\n1,19,,60\n2,29,,65\n", "log.csv")
+    for path in (board, log):
+        runs = read_runs(path, Columns())
+        assert runs.names == [path.stem]
+        np.testing.assert_array_equal(runs.curves, CURVES[:1])
+
+
+def test_parquet_and_named_columns(tmp_path: Path) -> None:
+    table = pd.DataFrame({"who": ["a", "a"], "when": [1, 2], "noise": [0.1, 0.2], "score": [50.0, 60.0]})
+    table.to_parquet(tmp_path / "t.parquet")
+    runs = read_runs(tmp_path / "t.parquet", Columns("who", "when", "score"))
+    np.testing.assert_array_equal(runs.curves, [[50, 60]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run,epoch,value\na,1,50\na,2,good\n", r"line 3 \(run a, epoch 2\) has 'good' as value"),
+        ("run,epoch,value\na,1,50\na,2,\na,3,60\n", r"line 3 \(run a, epoch 2\) has no value in the middle"),
+        ("run,epoch,value\na,1,50\nb,1,50\na,1,60\n", r"line 4 \(run a, epoch 1\) has an epoch of its run that came"),
+        ("run,epoch,value\na,,50\n", "line 2 .* has no epoch"),
+        ("run,epoch,value\na,1,inf\n", "line 2 .* has 'inf' as value"),
+        ("name,1,2,3\na,50,,60\n", r"line 2 \(run a, epoch 2\) has no value in the middle"),
+        ("run,what\na,b\n", "cannot tell which of the columns run, what are epoch and value"),
+        ("only\n1\n", "no known layout has the columns only"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        read_runs(write(tmp_path, text), Columns())
+
+
+def test_units_map_there_and_back() -> None:
+    values = np.array([[2.5, 1.2, np.nan, 0.7]])
+    for mode, unit in (("min", "guess"), ("max", "free"), ("min", "free"), ("max", "percent")):
+        found = choose_unit(values, mode, unit)
+        percent = found.to_percent(values)
+        assert np.nanmin(percent) >= 0
+        assert np.nanmax(percent) <= 100
+        np.testing.assert_allclose(found.from_percent(percent), values)
+        assert (percent[0, 3] > percent[0, 0]) == (mode == "min")
+    assert choose_unit(values / 3, "max", "guess").best == 1
+    assert choose_unit(values, "min", "guess").best == 0
+
+
+def long_table(folder: Path, runs: int, scale: float = 1.0, falling: bool = False) -> Path:
+    rng = np.random.default_rng(0)
+    rows = ["run,epoch,value"]
+    for run in range(runs):
+        rise = 1 - np.arange(1, 21) ** -0.6 * rng.uniform(0.6, 1)
+        values = scale * (3 * (1.05 - rise) if falling else 90 * rise)
+        rows += [f"r{run},{epoch + 1},{values[epoch]}" for epoch in range(20 if run < runs - 3 else 6)]
+    return write(folder, "\n".join(rows))
+
+
+@pytest.mark.parametrize(("runs", "falling"), [(12, False), (12, True), (5, False)])
+def test_forecasts_are_written_in_the_users_unit(runs: int, falling: bool, tmp_path: Path) -> None:
+    source = long_table(tmp_path, runs, falling=falling)
+    mode = "min" if falling else "max"
+    output, plot = tmp_path / "out.csv", tmp_path / "out.png"
+    PredictCurves(str(source), str(output), plot=str(plot), mode=mode, backtest=True).run()
+    table = pd.read_csv(output)
+    assert list(table["run"]) == [f"r{run}" for run in range(runs)]
+    assert sorted(table["rank"]) == list(range(1, runs + 1))
+    best = table.loc[table["rank"] == 1, "mean"].item()
+    assert best == (table["mean"].min() if falling else table["mean"].max())
+    assert (table["lower"] <= table["mean"] + 1e-9).all()
+    assert (table["mean"] <= table["upper"] + 1e-9).all()
+    partial = table[table["epochs"] == 6]
+    assert ((partial["mean"] < partial["last"]) == falling).all()
+    assert plot.stat().st_size > 10_000
+
+
+def test_fractions_stay_fractions(tmp_path: Path) -> None:
+    PredictCurves(str(long_table(tmp_path, 9, scale=0.01)), str(tmp_path / "out.parquet")).run()
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["upper"].max() <= 1
+
+
+def test_an_accuracy_of_120_is_named_with_its_line(tmp_path: Path) -> None:
+    source = write(tmp_path, "run,epoch,value\na,1,50\na,2,120\n")
+    with pytest.raises(DataError, match=r"line 3 \(run a, epoch 2\) has the value 120, outside 0 to 100"):
+        PredictCurves(str(source), str(tmp_path / "out.csv")).run()
+    assert not (tmp_path / "out.csv").exists()
+    PredictCurves(str(source), str(tmp_path / "out.csv"), unit="free", horizon=9).run()
+
+
+def test_wrong_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="output"):
+        PredictCurves("in.csv", "out.xlsx")
+    with pytest.raises(ConfigError, match="plot"):
+        PredictCurves("in.csv", "out.csv", plot="out.doc")
+    source = long_table(tmp_path, 9)
+    with pytest.raises(ConfigError, match="horizon"):
+        PredictCurves(str(source), str(tmp_path / "out.csv"), horizon=10).run()
