@@ -71,14 +71,16 @@ def test_encodings_are_those_of_the_base_space(space):
 
 @on_both
 def test_children_are_members(space):
-    finite = FiniteSpace(space, space.sample(300, _generator(5)))
+    archs = space.sample(30, _generator(5))
+    kin = [space.mutate(archs, _generator(seed), 0.05) for seed in range(30)]
+    finite = FiniteSpace(space, type(archs).cat([archs, *kin]))
     parents = finite.sample(100, _generator(6))
     for children in (
         finite.mutate(parents, _generator(7), 0.2),
         finite.crossover(parents, finite.sample(100, _generator(8)), _generator(9)),
     ):
         assert ((children.index >= 0) & (children.index < len(finite))).all()
-    assert (finite.mutate(parents, _generator(7), 0.2).index != parents.index).any()
+    assert (finite.mutate(parents, _generator(7), 0.05).index != parents.index).any()
 
 
 def test_strings_name_members_only():
