@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from timing import ratios, seconds_in_turn
 
 from foretrain.evaluation.nap2.competition import agents_table
 from foretrain.search.agent import select
 from foretrain.search.replay import RecordedContenders, replay, rules_grid
+from timing import ratios, seconds_in_turn
 
 NETWORKS, UNITS, FOLDS = 1000, 30, 4
 GRID = Path(__file__).parent.parent / "conf" / "grid" / "paper.yaml"
