@@ -11,6 +11,7 @@ import typer
 from foretrain.benchmarks.catalog import CATALOG, Entry, default_folder, find_folder, installed, tables_folder
 from foretrain.benchmarks.importers import FORMATS
 from foretrain.errors import ForetrainError
+from foretrain.integrations.extrapolate_command import extrapolate_command
 from foretrain.integrations.score_command import score_command
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 app.command("score")(score_command)
+app.command("extrapolate")(extrapolate_command)
 
 
 @app.callback()

@@ -42,7 +42,7 @@ class PredictCurves(Prediction):
     Args:
         input: The table, see :func:`~foretrain.evaluation.curves.reading.read_runs`.
         output: The table to write, ``.csv`` or ``.parquet``: one row a run with columns ``run``, ``epochs``, ``last``,
-            ``mean``, ``lower``, ``upper``, ``rank`` and ``probability_best``.
+            ``mean``, ``lower``, ``upper``, ``rank`` and ``probability_best``; None prints it.
         horizon: The final epoch; None takes the last epoch of the longest run.
         plot: The figure to write, or None.
         mode: Whether higher or lower values are better.
@@ -60,7 +60,7 @@ class PredictCurves(Prediction):
     def __init__(
         self,
         input: str,  # noqa: A002 - the config's key
-        output: str,
+        output: str | None,
         horizon: Annotated[int, Field(ge=1)] | None = None,
         plot: str | None = None,
         mode: Mode = "max",
@@ -72,7 +72,7 @@ class PredictCurves(Prediction):
         value_column: str | None = None,
     ) -> None:
         self.input = Path(input)
-        self.output = Path(output)
+        self.output = None if output is None else Path(output)
         self.plot = None if plot is None else Path(plot)
         self.horizon = horizon
         self.mode = mode
@@ -80,7 +80,7 @@ class PredictCurves(Prediction):
         self.level = level
         self.backtest = backtest
         self.columns = Columns(run_column, epoch_column, value_column)
-        if self.output.suffix not in WRITERS:
+        if self.output is not None and self.output.suffix not in WRITERS:
             raise ConfigError("output", "unknown file ending", output, WRITERS)
         if self.plot is not None and self.plot.suffix not in (".png", ".pdf", ".svg"):
             raise ConfigError("plot", "unknown file ending", plot, (".png", ".pdf", ".svg"))
@@ -96,9 +96,7 @@ class PredictCurves(Prediction):
         curves = unit.to_percent(runs.curves)
         finished = last_epochs(curves) == horizon
         forecast = _forecast(curves, finished, horizon, self.level)
-        table = forecast_table(runs, forecast, unit)
-        with atomic_path(self.output) as temporary:
-            WRITERS[self.output.suffix](table, temporary, index=False)
+        self._write(forecast_table(runs, forecast, unit))
         if self.plot is not None:
             panels = _panels(runs, curves, forecast, unit, horizon)
             curve_forecasts(panels, self.plot, "value", f"{self.input.name}: {unit.said}")
@@ -106,12 +104,20 @@ class PredictCurves(Prediction):
         if self.backtest:
             print_table(backtest_table(curves[finished], unit), "Error on the finished runs by the share that is seen")
 
+    def _write(self, table: pd.DataFrame) -> None:
+        if self.output is None:
+            print_table(table, f"Forecasts of {self.input}")
+            return
+        with atomic_path(self.output) as temporary:
+            WRITERS[self.output.suffix](table, temporary, index=False)
+
     def _say(self, runs: Runs, unit: Unit, finished: NDArray[np.bool_], horizon: int) -> None:
         taught = finished.sum() >= LEAST_FINISHED
         how = "taught by the finished ones" if taught else "too few finished to learn from, so intervals are wide"
+        written = "" if self.output is None else f" Written: {self.output}"
         Console().print(
             f"{self.input}: {'; '.join(runs.said)}; {unit.said}.\n"
-            f"{len(finished)} runs, {finished.sum()} finished at epoch {horizon}; {how}. Written: {self.output}",
+            f"{len(finished)} runs, {finished.sum()} finished at epoch {horizon}; {how}.{written}",
             soft_wrap=True,
             highlight=False,
         )
