@@ -52,7 +52,23 @@ NAP2_TRANSFER_TINY = [
 SEARCH_TINY = ["benchmark=digits201", "budget=14", "runs=2"]
 SCORED = ["benchmark=digits201", "benchmark.name={scored_benchmark}"]
 SCORING_TINY = [*SCORED, "networks=3", "data.batch_size=8", "work.block=2"]
+PREDICTORS_TINY = [*SCORED, "n_train=15"]
+CURVES_TINY = ["benchmark=digits201", "networks=9"]
 BUDGETS = {
+    "combined_predictor": [*SCORED, "n_train=[8,15]", "n_test=9", "trials=2", "~labels.extrapolated"],
+    "compare_predictors": [
+        *PREDICTORS_TINY,
+        "n_test=9",
+        "trials=2",
+        "only=[gaussian_process,auto]",
+        "scores=[synflow]",
+    ],
+    "emprox_embedding": [*PREDICTORS_TINY, "n_shown=9"],
+    "emprox_grid": [*PREDICTORS_TINY, "n_test=9", "trials=1", "only=[k3_d16,k10_d16]"],
+    "synthetic_proxies": [*SCORED, "n_train=[15]", "n_test=9", "trials=2"],
+    "curve_budget": [*CURVES_TINY, "budgets=[0.02,0.05]"],
+    "curve_ensembles": [*CURVES_TINY, "shares=[0.3]", "finished=5", "splits=2", "convergence_seconds=0.1"],
+    "curve_initialisation": [*CURVES_TINY, "learning_rates=[0.2]", "prefit_shares=[0.5]", "seconds=0.05"],
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
     "gcn_search_samplers": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],

@@ -344,6 +344,30 @@ def _draw_curve(axes: Axes, panel: CurvePanel) -> None:
     _tidy(axes)
 
 
+def coloured_planes(planes: Mapping[str, ArrayLike], truth: ArrayLike, path: str | Path, about: str = "") -> None:
+    """Draws networks as points of a plane in the colour of their accuracy, a panel for each embedding.
+
+    Args:
+        planes: Panel title to ``[n, 2]`` places.
+        truth: ``[n]``, accuracies in percent. The colours go by rank: few bad networks would leave the others one hue.
+        path: The image file.
+        about: What the networks were, in a few words; stands below the title.
+    """
+    accuracy = np.asarray(truth, dtype=np.float64)
+    figure = _figure(1.4 + 4.4 * len(planes), 5.4)
+    panels = figure.subplots(1, len(planes), squeeze=False)[0]
+    share_below = accuracy.argsort().argsort() / max(1, len(accuracy) - 1)
+    for axes, (name, plane) in zip(panels, planes.items(), strict=True):
+        places = np.asarray(plane, dtype=np.float64)
+        points = axes.scatter(places[:, 0], places[:, 1], c=share_below, s=16, cmap="viridis", label="one network")
+        axes.set_title(name, fontsize=_FONT_SIZE)
+        axes.set(xticks=[], yticks=[])
+    bar = figure.colorbar(points, ax=panels, ticks=[0, 0.5, 1])
+    bar.ax.set_yticklabels([f"{value:.1f}%" for value in np.quantile(accuracy, [0, 0.5, 1])])
+    bar.set_label("accuracy, coloured by rank", fontsize=_FONT_SIZE)
+    _finish(figure, path, "Embeddings in the plane (t-SNE)", about)
+
+
 def _figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")

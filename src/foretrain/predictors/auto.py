@@ -33,9 +33,7 @@ CANDIDATES: dict[str, PredictorFactory] = {
     "process on path features": partial(GaussianProcessRegressor, encodings=("path_features",)),
     "process on both": partial(GaussianProcessRegressor, encodings=_BOTH),
     "linear on both": partial(BayesianLinear, encodings=_BOTH, transform="log_error"),
-    "boosting on both": partial(
-        BoostedTrees, encodings=_BOTH, transform="log_error", depth=3, rows=0.5, share=0.2, learning_rate=0.05
-    ),
+    "boosting on both": partial(BoostedTrees, encodings=_BOTH, transform="log_error"),
     "random trees on both": partial(RandomForest, encodings=_BOTH, transform="log_error", random_cuts=True, share=0.5),
 }
 """What ``auto`` chooses among, in the order in which they are tried: path and graph features, and given scores."""

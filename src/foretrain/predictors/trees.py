@@ -146,10 +146,10 @@ class BoostedTrees(TabularRegressor[Trees]):
         use_scores: bool = True,
         transform: Transform = "accuracy",
         trees: Count = 300,
-        learning_rate: Share = 0.1,
-        depth: Count = 4,
-        rows: Share = 0.7,
-        share: Share = 0.3,
+        learning_rate: Share = 0.05,
+        depth: Count = 3,
+        rows: Share = 0.5,
+        share: Share = 0.2,
     ) -> None:
         super().__init__(space, seed, encodings, use_scores, transform)
         self.trees = trees

@@ -129,7 +129,7 @@ def run_job(job: Job) -> Record:
     The split decides the predictor's seed too. The first call of everything is slower; encodings of both sets are made
     inside the times.
     """
-    task = _opened(job.task)
+    task = opened(job.task)
     train, test = job.draw.split(task, job.trial)
     archs = task.benchmark.architectures
     scores = job.draw.score_columns(task, train), job.draw.score_columns(task, test)
@@ -168,8 +168,8 @@ def cost_forecasts(task: BenchmarkTask, draw: Draw, names: Sequence[str] = ("par
 
 
 @lru_cache(maxsize=1)
-def _opened(task: BenchmarkTask) -> BenchmarkTask:
-    """The task of this process, whose benchmark stays open from one job to the next."""
+def opened(task: BenchmarkTask) -> BenchmarkTask:
+    """Returns the task of this process, whose benchmark stays open from one job to the next."""
     return task
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-from rich.console import Console
 
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.evaluation.figures import spread_over_trials
@@ -47,11 +44,15 @@ def write_report(
     folder.write_report("\n\n".join(sections) + "\n")
 
 
-def print_summary(summary: pd.DataFrame, seconds: pd.DataFrame, report: Path) -> None:
-    """Prints the main figures and where the report is."""
+def print_summary(summary: pd.DataFrame, seconds: pd.DataFrame) -> None:
+    """Prints the main figures."""
     shown = summary[["predictor", "spearman", "spearman_std", "mae", "mae_std"]]
     print_table(shown.merge(seconds[["predictor", "fit_seconds", "query_seconds"]], how="left"), "Predictors compared")
-    Console().print(f"report: {report}", soft_wrap=True, highlight=False)
+
+
+def print_variants(summary: pd.DataFrame) -> None:
+    """Prints what each combination reaches."""
+    print_table(summary[["predictor", "spearman", "spearman_std", "mae", "minus_reference"]], "Cheap labels and scores")
 
 
 def describe(task: BenchmarkTask, draw: Draw) -> str:

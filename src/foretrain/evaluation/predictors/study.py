@@ -86,6 +86,6 @@ class ComparePredictors(Study):
             context.seed, {f"{self.benchmark.name}/benchmark.json": self.benchmark.benchmark.sha256}
         )
         write_report(folder, self.benchmark, draw, trials, summary)
-        print_summary(summary, seconds, folder.report)
+        print_summary(summary, seconds)
         timed = seconds.set_index("predictor")
         return {"run": ran} | {f"{name}/{column}": timed.loc[name, column] for name in timed.index for column in timed}
