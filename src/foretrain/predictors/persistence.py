@@ -168,6 +168,6 @@ def _find(path: str) -> Callable[..., Any]:
     if not module.startswith("foretrain.predictors."):
         raise ValueError(f"{path} lies outside foretrain.predictors")
     found = getattr(importlib.import_module(module), name)
-    if not inspect.isclass(found):
-        raise ValueError(f"{path} is no class")
+    if not inspect.isclass(found) or found.__module__ != module:
+        raise ValueError(f"{path} is no class of that module")
     return found
