@@ -11,7 +11,7 @@ import torch
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_info  # type: ignore[attr-defined] # no stub exports it
 from numpy.typing import ArrayLike
 
 from foretrain.curves.few_shot import LEAST_FINISHED
@@ -20,6 +20,7 @@ from foretrain.integrations.histories import read_histories
 from foretrain.integrations.run_forecast import Bounds, FloatArray, Mode, RunForecast, RunForecaster
 
 Action = Literal["log", "warn", "stop"]
+_Shown = tuple[int, float, float, float]  # epoch, forecast, lower and upper end
 
 
 class ForecastFinal(Callback):
@@ -64,6 +65,9 @@ class ForecastFinal(Callback):
 
     forecast: RunForecast | None
     stop_reason: str | None
+    _curve: list[float]
+    _shown: list[_Shown]
+    _finished: FloatArray
 
     def __init__(
         self,
@@ -118,7 +122,7 @@ class ForecastFinal(Callback):
         horizon = self.horizon or _last_validated_epoch(trainer)
         forecaster = self._forecaster
         self._forecaster = RunForecaster(self.monitor, horizon, forecaster.mode, forecaster.bounds, forecaster.level)
-        self._finished = trainer.strategy.broadcast(self._read_finished() if trainer.is_global_zero else None)
+        self._finished = trainer.strategy.broadcast(self._read_finished() if trainer.is_global_zero else self._finished)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Foresees, shows and decides.
@@ -174,11 +178,11 @@ class ForecastFinal(Callback):
         self.stop_reason = state_dict["stop_reason"]
 
     def _reset(self) -> None:
-        self._curve: list[float] = []
+        self._curve = []
         self._validations = 0
         self._hopeless = 0
-        self._shown: list[tuple[int, float, float, float]] = []
-        self._finished: FloatArray = np.empty((0, self._forecaster.horizon))
+        self._shown = []
+        self._finished = np.empty((0, self._forecaster.horizon))
         self.forecast = None
         self.stop_reason = None
 
@@ -195,7 +199,7 @@ class ForecastFinal(Callback):
         )
         known = np.isfinite(curves)
         ends = (known * np.arange(1, curves.shape[1] + 1)).max(axis=1, initial=0)
-        finished = curves[ends == horizon][:, :horizon]
+        finished: FloatArray = curves[ends == horizon][:, :horizon]
         if len(finished) < LEAST_FINISHED:
             found = ", ".join(
                 f"{count} at {end}" for end, count in zip(*np.unique(ends, return_counts=True), strict=True)

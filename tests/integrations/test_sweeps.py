@@ -1,0 +1,231 @@
+"""Pruners and stoppers: what they give up, in any unit, from any number of processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripted import EPOCHS, rising
+
+from foretrain.errors import ConfigError, DataError
+from foretrain.integrations.histories import read_histories
+from foretrain.integrations.run_forecast import MetricScale, RunForecaster, teachers
+from foretrain.integrations.sweep import SweepJudge
+
+HISTORY = rising(np.linspace(0.5, 0.9, 12), seed=1)
+GOOD, BAD = rising([0.95, 0.6], seed=2)
+HALF = EPOCHS // 2
+
+
+def test_a_scale_keeps_order_and_comes_back():
+    for mode, bounds in [("max", None), ("min", None), ("max", (-2, 3)), ("min", (-2, 3))]:
+        scale = MetricScale.of("m", HISTORY, mode, bounds)
+        values = np.linspace(0.05, 0.4, 5)
+        percent = scale.to_percent(values)
+        np.testing.assert_allclose(scale.from_percent(percent), values)
+        assert (np.diff(percent) * (1 if mode == "max" else -1) > 0).all()
+
+
+def test_a_scale_is_chosen_from_all_that_is_known():
+    assert MetricScale.of("m", np.array([[0.3, np.nan], [0.9, 1.0]]), "max").best == 1
+    assert MetricScale.of("m", np.array([[0.3, np.nan], [0.9, 1.1]]), "max").best == 100
+    losses = np.array([[np.nan, 2.0], [4.0, 1.0], [3.0, np.inf]])
+    assert MetricScale.of("m", losses, "min") == MetricScale(worst=3.0, best=0.0)
+    with pytest.raises(DataError, match="is -1, negative"):
+        MetricScale.of("m", np.array([[-1.0]]), "min")
+    with pytest.raises(DataError, match="is 101, neither"):
+        MetricScale.of("m", np.array([[101.0]]), "max")
+
+
+def test_who_can_teach():
+    """Five at least, with a final value and something before: the latest of them."""
+    finished = HISTORY.copy()
+    finished[0, -1] = np.nan
+    finished[1, :HALF] = np.nan
+    assert len(teachers(finished, HALF)) == 10
+    assert len(teachers(finished, EPOCHS)) == 11
+    assert teachers(finished[:6], HALF) is None
+    many = np.repeat(HISTORY, 10, axis=0)
+    np.testing.assert_array_equal(teachers(many, HALF), many[-50:])
+
+
+def _judge(**options):
+    return SweepJudge(RunForecaster("m", EPOCHS), **{"probability": 0.05, "warmup": 3, "startup": 10, **options})
+
+
+def test_hopeless_runs_are_told_from_promising_ones():
+    finals = HISTORY[:, -1]
+    assert _judge().is_hopeless(BAD[:HALF], HISTORY, finals)
+    assert not _judge().is_hopeless(GOOD[:HALF], HISTORY, finals)
+    assert _judge().is_hopeless(np.array([0.5, np.nan]), HISTORY[:0], [])
+
+
+def test_nothing_is_given_up_too_early_or_too_late():
+    finals = HISTORY[:, -1]
+    assert not _judge(warmup=HALF + 1).is_hopeless(BAD[:HALF], HISTORY, finals)
+    assert not _judge(startup=13).is_hopeless(BAD[:HALF], HISTORY, finals)
+    assert not _judge().is_hopeless(BAD, HISTORY, finals)
+    with pytest.raises(ValueError, match="startup=4 at least 5"):
+        _judge(startup=4)
+
+
+def test_histories_of_weights_and_biases_and_of_lightning_agree(tmp_path):
+    chart, runs = tmp_path / "chart.csv", tmp_path / "runs"
+    header = "Step," + ",".join(f"run {i} - val_acc,run {i} - val_acc__MIN" for i in range(3))
+    rows = [f"{10 * e}," + ",".join(f"{HISTORY[i, e]},0" for i in range(3)) for e in range(EPOCHS)]
+    chart.write_text("\n".join([header, *rows]))
+    for i in range(3):
+        folder = runs / f"version_{i}"
+        folder.mkdir(parents=True)
+        lines = [f"{e},{3 * e},,0.1\n{e},{3 * e + 2},{HISTORY[i, e]}," for e in range(EPOCHS)]
+        (folder / "metrics.csv").write_text("\n".join(["epoch,step,val_acc,train_loss", *lines]))
+    (runs / "empty.csv").write_text("")
+    np.testing.assert_allclose(read_histories(chart, "val_acc"), HISTORY[:3])
+    np.testing.assert_allclose(read_histories(runs, "val_acc"), HISTORY[:3])
+    with pytest.raises(DataError, match=r"none of 4 tables has a run with 'acc'; their columns: epoch, step"):
+        read_histories(runs, "acc")
+    with pytest.raises(DataError, match="no such file"):
+        read_histories(tmp_path / "nowhere", "acc")
+
+
+class TestOptuna:
+    """The pruner in real studies of scripted trials."""
+
+    @staticmethod
+    def _study(pruner, curves, direction="maximize", first_step=1, every=1):
+        optuna = pytest.importorskip("optuna")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(direction=direction, pruner=pruner)
+        lengths = []
+        for curve in curves:
+            trial = study.ask()
+            for epoch, value in enumerate(curve):
+                trial.report(value, every * (first_step + epoch))
+                if trial.should_prune():
+                    break
+            lengths.append(epoch + 1)
+            pruned = epoch + 1 < len(curve)
+            study.tell(trial, None if pruned else value, optuna.trial.TrialState.PRUNED if pruned else None)
+        return lengths
+
+    @pytest.mark.parametrize(("first_step", "every"), [(0, 1), (1, 1), (1, 25), (0, 25)])
+    def test_prunes_what_is_hopeless_however_steps_count(self, first_step, every):
+        from foretrain.integrations.optuna import ForecastPruner
+
+        final = every * (first_step + EPOCHS - 1)
+        lengths = self._study(ForecastPruner(final), [*HISTORY[:10], BAD, GOOD], "maximize", first_step, every)
+        assert lengths[:10] == [EPOCHS] * 10
+        assert 3 <= lengths[10] < HALF
+        assert lengths[11] == EPOCHS
+
+    def test_a_loss_is_the_mirror_image(self):
+        from foretrain.integrations.optuna import ForecastPruner
+
+        curves = np.stack([*HISTORY[:10], BAD, GOOD])
+        up = self._study(ForecastPruner(EPOCHS, bounds=(0, 1)), curves)
+        assert self._study(ForecastPruner(EPOCHS, bounds=(0, 1)), 1 - curves, "minimize") == up
+        assert self._study(ForecastPruner(EPOCHS), 1 - curves, "minimize")[10] < EPOCHS
+
+    def test_a_diverged_trial_is_pruned_at_once(self):
+        from foretrain.integrations.optuna import ForecastPruner
+
+        assert self._study(ForecastPruner(EPOCHS), [[0.1, np.nan, 0.2]]) == [2]
+
+    @pytest.mark.parametrize("options", [{"final_step": 0}, {"probability": 1}, {"warmup": 0}, {"startup": 4}], ids=str)
+    def test_impossible_arguments(self, options):
+        pytest.importorskip("optuna")
+        from foretrain.integrations.optuna import ForecastPruner
+
+        with pytest.raises(ValueError, match=next(iter(options))):
+            ForecastPruner(**{"final_step": EPOCHS, **options})
+
+    WORKER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import optuna
+from scripted import EPOCHS, rising
+from foretrain.integrations.optuna import ForecastPruner
+
+def objective(trial):
+    final = trial.suggest_float("final", 0.3, 0.9)
+    for epoch, value in enumerate(rising(final, seed=trial.number)[0], start=1):
+        trial.report(value, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return value
+
+study = optuna.load_study(study_name="s", storage=sys.argv[1], sampler=optuna.samplers.RandomSampler(int(sys.argv[3])),
+                          pruner=ForecastPruner(EPOCHS, startup=5))
+study.optimize(objective, n_trials=20)
+"""
+
+    @pytest.mark.slow
+    def test_processes_share_one_storage(self, tmp_path):
+        """Two processes learn from each other's trials: each prunes more than its own trials would let it."""
+        optuna = pytest.importorskip("optuna")
+        storage = f"sqlite:///{tmp_path / 'study.db'}"
+        optuna.create_study(study_name="s", storage=storage, direction="maximize")
+        script = tmp_path / "worker.py"
+        script.write_text(self.WORKER)
+        command = [sys.executable, str(script), storage, str(Path(__file__).parent)]
+        workers = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
+        for worker in workers:
+            error = worker.communicate(timeout=300)[1]
+            assert worker.returncode == 0, error.decode()
+        trials = optuna.load_study(study_name="s", storage=storage).trials
+        states = [trial.state.name for trial in trials]
+        assert len(states) == 40
+        assert set(states) == {"COMPLETE", "PRUNED"}
+        assert states.count("PRUNED") > 15
+        pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
+        best = max(trial.value for trial in trials if trial.state.name == "COMPLETE")
+        assert all(trial.params["final"] <= best + 0.02 for trial in pruned)
+
+
+class TestRay:
+    """The stopper, where Ray is installed."""
+
+    def test_stops_what_is_hopeless_and_what_has_finished(self):
+        pytest.importorskip("ray.tune")
+        from foretrain.integrations.ray import ForecastStopper
+
+        stopper = ForecastStopper("val_acc", EPOCHS)
+        lengths = []
+        for number, curve in enumerate([*HISTORY[:10], BAD, GOOD]):
+            reports = [{"training_iteration": epoch + 1, "val_acc": value} for epoch, value in enumerate(curve)]
+            lengths.append([stopper(str(number), report) for report in reports].index(True) + 1)
+        assert lengths[:10] == [EPOCHS] * 10
+        assert 3 <= lengths[10] < HALF
+        assert lengths[11] == EPOCHS
+        assert not stopper.stop_all()
+        with pytest.raises(ConfigError, match=r"'val_acc'.*Allowed: loss"):
+            stopper("0", {"loss": 1, "training_iteration": 1})
+
+    @pytest.mark.slow
+    def test_in_a_real_tuner(self, tmp_path):
+        """Finished trials run to the horizon, most of the others do not."""
+        tune = pytest.importorskip("ray.tune")
+        ray = pytest.importorskip("ray")
+        from foretrain.integrations.ray import ForecastStopper
+
+        def train(config):
+            for value in rising(config["final"])[0]:
+                tune.report({"val_acc": float(value)})
+
+        ray.init(num_cpus=1, include_dashboard=False, ignore_reinit_error=True)
+        finals = [0.5, 0.9, 0.6, 0.7, 0.8, 0.4, 0.45, 0.85, 0.55, 0.65, 0.42, 0.52]
+        tuner = tune.Tuner(
+            train,
+            param_space={"final": tune.grid_search(finals)},
+            tune_config=tune.TuneConfig(max_concurrent_trials=1),
+            run_config=tune.RunConfig(
+                stop=ForecastStopper("val_acc", EPOCHS), storage_path=str(tmp_path), name="s", verbose=0
+            ),
+        )
+        lengths = [result.metrics["training_iteration"] for result in tuner.fit()]
+        ray.shutdown()
+        assert lengths[:10] == [EPOCHS] * 10
+        assert all(length < EPOCHS for length in lengths[10:])
