@@ -73,7 +73,8 @@ class MaximumLikelihood(Sampler):
         def climb_anew(count: int) -> Architectures:
             return climb(gcn, space, relaxation, count, self.steps, self.step_size, generator).archs
 
-        return draw_new(space, history.codes, self.size, climb_anew, attempts=_DRAWS)
+        drawn: Architectures = draw_new(space, history.codes, self.size, climb_anew, attempts=_DRAWS)
+        return drawn
 
 
 def climb(

@@ -73,7 +73,8 @@ class RegularizedEvolution(Strategy):
         def breed(count: int) -> Architectures:
             entrants = torch.rand((count, len(alive)), generator=generator).argsort(1)[:, : self.tournament].numpy()
             winners = alive[entrants[np.arange(count), history.accuracy[alive[entrants]].argmax(1)]]
-            return self.space.mutate(history.at(winners), generator, self.mutation_rate)
+            children: Architectures = self.space.mutate(history.at(winners), generator, self.mutation_rate)
+            return children
 
         children = draw_new(self.space, history.codes, self.batch, breed)
         if len(children) == 0:
@@ -118,7 +119,8 @@ class LocalSearch(Strategy):
         parent = history.at([self._current])
 
         def step(count: int) -> Architectures:
-            return self.space.mutate(parent[[0] * count], generator, self.mutation_rate)
+            children: Architectures = self.space.mutate(parent[[0] * count], generator, self.mutation_rate)
+            return children
 
         neighbours = draw_new(self.space, history.codes, self.batch, step)
         if len(neighbours) == 0:

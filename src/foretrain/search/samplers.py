@@ -48,7 +48,8 @@ class Whole(Sampler):
         self, space: SearchSpace[Any], history: History, predictor: Predictor, generator: torch.Generator
     ) -> Architectures:
         """Returns all networks of a finite space."""
-        return space.enumerate()  # type: ignore[no-any-return]
+        everything: Architectures = space.enumerate()
+        return everything
 
 
 class Uniform(Sampler):
@@ -65,7 +66,8 @@ class Uniform(Sampler):
         self, space: SearchSpace[Any], history: History, predictor: Predictor, generator: torch.Generator
     ) -> Architectures:
         """Draws networks that were not evaluated yet."""
-        return draw_uniformly(space, history, self.size, generator)
+        drawn: Architectures = draw_uniformly(space, history, self.size, generator)
+        return drawn
 
 
 class Evolutionary(Sampler):
@@ -103,13 +105,16 @@ class Evolutionary(Sampler):
             return parents[torch.randint(len(parents), (count,), generator=generator)]
 
         def mutate(count: int) -> Architectures:
-            return space.mutate(pick(count), generator, self.mutation_rate)
+            children: Architectures = space.mutate(pick(count), generator, self.mutation_rate)
+            return children
 
         def cross(count: int) -> Architectures:
-            return space.crossover(pick(count), pick(count), generator)
+            children: Architectures = space.crossover(pick(count), pick(count), generator)
+            return children
 
         by_mutation = int(np.ceil(self.mutated * self.size))
         mutants = draw_new(space, history.codes, by_mutation, mutate)
         seen = torch.cat([history.codes, space.codes(mutants)])
         crossed = draw_new(space, seen, self.size - len(mutants), cross)
-        return type(mutants).cat([mutants, crossed])
+        children: Architectures = type(mutants).cat([mutants, crossed])
+        return children

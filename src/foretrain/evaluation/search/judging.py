@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from foretrain.evaluation.search.runs import Searched
@@ -68,12 +69,13 @@ class Convergence:
         return cls(100 - pool.seen[best], 100 - pool.judged[best])
 
 
-def _best_so_far(members: FloatArray, accuracy: FloatArray, budget: int) -> FloatArray:
+def _best_so_far(members: NDArray[np.int64], accuracy: FloatArray, budget: int) -> NDArray[np.int64]:
     """The member with the highest accuracy among the first 1, 2, ... of a run."""
     highest = np.maximum.accumulate(accuracy[members])
     first = np.r_[True, highest[1:] > highest[:-1]]
     places = np.maximum.accumulate(np.where(first, np.arange(len(members)), 0))
-    return members[np.pad(places, (0, budget - len(places)), mode="edge")]
+    best: NDArray[np.int64] = members[np.pad(places, (0, budget - len(places)), mode="edge")]
+    return best
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,7 +95,7 @@ def run_job(job: SearchJob) -> Record:
 
 
 def jobs_of(
-    methods: dict[str, Callable[..., object]],
+    methods: Mapping[str, StrategyFactory],
     task: BenchmarkTask,
     runs: int,
     budget: int,
@@ -107,7 +107,7 @@ def jobs_of(
     return {
         f"{name}-{run:03d}": SearchJob(
             task,
-            make,  # type: ignore[arg-type] - checked by the config
+            make,
             derive_seed(seed, "run", run),
             budget,
             tuple(targets.tolist()),

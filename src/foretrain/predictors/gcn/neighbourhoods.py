@@ -142,5 +142,6 @@ def _with_padding(features: Tensor) -> Tensor:
 
 def _split(views: Views) -> Iterator[Views]:
     """So many views at a time that their features stay in the processor's cache."""
-    for members, scale in zip(views.members.split(_VIEWS_AT_ONCE), views.scale.split(_VIEWS_AT_ONCE), strict=True):
-        yield Views(members, scale)
+    for start in range(0, len(views.scale), _VIEWS_AT_ONCE):
+        part = slice(start, start + _VIEWS_AT_ONCE)
+        yield Views(views.members[part], views.scale[part])

@@ -81,7 +81,7 @@ def score_graphs(gcn: GCN, graphs: GraphBatch) -> Tensor:
 
 def _chunks(sizes: Tensor) -> Iterator[tuple[Tensor, int]]:
     """Rows of graphs of the same number of vertices, so many that their activations stay small."""
-    for size in sizes.unique().tolist():
+    for size in torch.bincount(sizes).nonzero()[:, 0].tolist():
         for rows in (sizes == size).nonzero()[:, 0].split(max(1, _VERTICES_AT_ONCE // max(1, size))):
             yield rows, size
 

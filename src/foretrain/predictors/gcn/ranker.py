@@ -102,7 +102,7 @@ class GCNRanker(Regressor[GCN]):
         """A module with weights that depend on the seed only, or with those of ``start``."""
         before = random_state()
         seed_everything(derive_seed(self.seed, "ranker"))
-        labels = len(self.space.vocabulary.labels)  # type: ignore[attr-defined] - every space of graphs has one
+        labels = self.space.encode(self.space.sample(1, torch.Generator()), "graph").vertices.shape[2]
         options = (self.learning_rate, self.momentum, self.weight_decay)
         module = RankerModule(labels, self.widths, self.normalization, *options, steps)
         set_random_state(before)

@@ -33,7 +33,7 @@ def cell_codes(cells: Cells101) -> Tensor:
     sizes = cells.num_vertices
     codes = torch.empty(len(cells), dtype=torch.int64, device=cells.ops.device)
     elements = _elements(cells)
-    for size in sizes.unique().tolist():
+    for size in torch.bincount(sizes).nonzero()[:, 0].tolist():
         rows = (sizes == size).nonzero()[:, 0]
         weights = _numberings(size).to(cells.ops.device)
         least = torch.cat([(elements[chunk] @ weights).amin(1) for chunk in rows.split(_CHUNK)])
