@@ -94,12 +94,12 @@ def scipy_fits(curves: FloatArray, horizon: int, families: tuple[str, ...] = DIS
 def _scipy_fit(family: Family, curve: FloatArray, horizon: int) -> float:
     """The value at the horizon, NaN where the fit failed."""
     function = _as_function(family)
-    bounds = family.bounds.T.numpy()
-    start = np.clip(np.ones(bounds.shape[1]), *bounds)
+    lower, upper = (ends.tolist() for ends in family.bounds.unbind(1))
+    start = np.clip(np.ones(len(lower)), lower, upper)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
         try:
-            found, _ = curve_fit(function, np.arange(1.0, len(curve) + 1), curve, p0=start, bounds=bounds)
+            found, _ = curve_fit(function, np.arange(1.0, len(curve) + 1), curve, p0=start, bounds=(lower, upper))
         except (RuntimeError, ValueError):
             return float("nan")
     return float(function(np.array([float(horizon)]), *found)[0])

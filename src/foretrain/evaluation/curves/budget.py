@@ -70,7 +70,8 @@ class CurveBudget(Study):
                 advance()
         table = pd.DataFrame(rows)
         ours = spearman(final, zero_shot(population, epochs, 0.9).score)
-        metrics = {f"{r['method'].replace(' ', '_')}/spearman@{r['x']:g}s": float(r["value"]) for r in rows}
+        names = table["method"].str.replace(" ", "_") + table["x"].map("/spearman@{:g}s".format)
+        metrics = dict(zip(names, table["value"].astype(float), strict=True))
         context.folder.write_metrics(metrics | {"zero_shot/spearman": ours})
         context.folder.write_predictions(table)
         context.folder.write_provenance(context.seed, {self.benchmark.name: self.benchmark.benchmark.sha256})

@@ -115,9 +115,10 @@ def ensemble_metrics(zero: pd.DataFrame, few: pd.DataFrame) -> dict[str, float]:
             if name in row and not pd.isna(row[name]):
                 metrics[f"zero_shot/{_key(row['method'])}/{name}@{row['epochs']}"] = float(row[name])
     means = few.groupby(["method", "epochs"], sort=False)[["mae", "spearman", "coverage", "width"]].mean()
-    for (method, epochs), values in means.iterrows():  # type: ignore[misc]
-        for name, value in values.dropna().items():
-            metrics[f"few_shot/{_key(str(method))}/{name}@{epochs}"] = float(value)
+    for record in means.reset_index().to_dict("records"):
+        for name in ("mae", "spearman", "coverage", "width"):
+            if not pd.isna(record[name]):
+                metrics[f"few_shot/{_key(record['method'])}/{name}@{record['epochs']}"] = float(record[name])
     return metrics
 
 

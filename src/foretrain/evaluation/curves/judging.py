@@ -77,7 +77,7 @@ def zero_shot_table(population: CurvePopulation, answers: Mapping[str, Answer], 
         row |= _with_bounds("spearman", spearman(final, answer.score), spearman, seed, final, answer.score)
         for label, other in (("over_best", BEST), ("over_train", TRAIN)):
             if other in answers:
-                value = _difference(final, answer.score, answers[other].score)
+                value = float(_difference(final, answer.score, answers[other].score))
                 row |= _with_bounds(label, value, _difference, seed, final, answer.score, answers[other].score)
         if answer.mean is not None:
             row |= _with_bounds("mae", mae(final, answer.mean), _mae, seed, final, answer.mean)
@@ -95,20 +95,20 @@ def few_shot_table(
         done, rest = order[:finished], order[finished:]
         final = population.final[rest]
         for name, forecast in _few_shot_forecasts(population, epochs, done, rest, level).items():
-            inside = (forecast.lower <= final) & (final <= forecast.upper)
-            rows.append(
-                {
-                    "method": name,
-                    "split": split,
-                    "mae": mae(final, forecast.mean),
-                    "spearman": spearman(final, forecast.score),
-                    "coverage": float(inside.mean()),
-                    "width": float(np.median(forecast.upper - forecast.lower)),
-                }
-            )
+            rows.append({"method": name, "split": split, **_judged(final, forecast)})
         svr = curve_svr(population.valid[done, :epochs], population.final[done], population.valid[rest, :epochs])
         rows.append({"method": SVR, "split": split, "mae": mae(final, svr), "spearman": spearman(final, svr)})
     return pd.DataFrame(rows)
+
+
+def _judged(final: FloatArray, forecast: CurveForecast) -> dict[str, float]:
+    mean, lower, upper = (np.asarray(v, dtype=np.float64) for v in (forecast.mean, forecast.lower, forecast.upper))
+    return {
+        "mae": mae(final, mean),
+        "spearman": spearman(final, forecast.score),
+        "coverage": float(((lower <= final) & (final <= upper)).mean()),
+        "width": float(np.median(upper - lower)),
+    }
 
 
 def _few_shot_forecasts(

@@ -41,7 +41,7 @@ class CurvePopulation:
     @property
     def horizon(self) -> int:
         """The last epoch."""
-        return self.valid.shape[1]
+        return int(self.valid.shape[1])
 
 
 def curve_population(task: BenchmarkTask, networks: int | None, seed: int) -> CurvePopulation:
