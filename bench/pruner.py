@@ -6,8 +6,8 @@ its curve is kept, so that all pruners see the same and another call goes on whe
 
     python bench/pruner.py [--task reported] [--studies 10] [--trials 40] [--cache cache/pruner]
 
-The defaults of ForecastPruner were chosen on the task ``tuning``, which has another optimiser, another schedule, noisy
-labels, another search space and other seeds.
+The task ``tuning`` has another optimiser, another schedule, noisy labels, another search space and other seeds: what
+is changed in ForecastPruner is tried there.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -251,9 +252,10 @@ def main() -> None:
     task = TASKS[options.task]
     seeds = range(task.first_seed, task.first_seed + options.studies)
     recorded = [Curves(task, seed, options.cache / f"{options.task}-{seed}.jsonl") for seed in seeds]
-    outcomes = {
-        name: [run_study(curves, make(), options.trials) for curves in recorded] for name, make in PRUNERS.items()
-    }
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in PRUNERS}
+    for curves, name in product(recorded, PRUNERS):
+        outcomes[name].append(run_study(curves, PRUNERS[name](), options.trials))
+        print(f"study {curves.seed}, {name}: {outcomes[name][-1]}", file=sys.stderr, flush=True)
     _print_table(outcomes, np.array([curves.optimum for curves in recorded]), options)
 
 

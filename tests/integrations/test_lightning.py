@@ -203,7 +203,7 @@ def test_two_processes_decide_alike(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(DISTRIBUTED)
     command = [sys.executable, str(script), str(tmp_path), str(Path(__file__).parent)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=900)
     states = [(tmp_path / f"{rank}.json").read_text() for rank in (0, 1)]
     assert states[0] == states[1]
     assert '"stop_reason": "epoch' in states[0]

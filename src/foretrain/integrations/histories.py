@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from foretrain.errors import DataError
 from foretrain.integrations.run_forecast import FloatArray
 
-_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 _SHOWN = 12
 
 
