@@ -158,7 +158,7 @@ def plain_zen(model: nn.Module, x: Tensor, *_: Tensor) -> Tensor:
 
 def plain_weights(model: nn.Module, *_: Tensor) -> float:
     """What needs no pass."""
-    return sum(float(parameter.norm()) for parameter in model.parameters())
+    return sum(float(parameter.detach().norm()) for parameter in model.parameters())
 
 
 def _saliency(product: Tensor, space: list[int]) -> Tensor:
