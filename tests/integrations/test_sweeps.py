@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -204,27 +205,19 @@ class TestRay:
             stopper("0", {"loss": 1, "training_iteration": 1})
 
     @pytest.mark.slow
-    def test_in_a_real_tuner(self, tmp_path):
-        """Finished trials run to the horizon, most of the others do not."""
-        tune = pytest.importorskip("ray.tune")
+    def test_as_the_docs_print_it(self, tmp_path, monkeypatch):
+        """Trials that finish run to the horizon, most of the others do not."""
         ray = pytest.importorskip("ray")
-        from foretrain.integrations.ray import ForecastStopper
-
-        def train(config):
-            for value in rising(config["final"])[0]:
-                tune.report({"val_acc": float(value)})
-
-        ray.init(num_cpus=1, include_dashboard=False, ignore_reinit_error=True)
-        finals = [0.5, 0.9, 0.6, 0.7, 0.8, 0.4, 0.45, 0.85, 0.55, 0.65, 0.42, 0.52]
-        tuner = tune.Tuner(
-            train,
-            param_space={"final": tune.grid_search(finals)},
-            tune_config=tune.TuneConfig(max_concurrent_trials=1),
-            run_config=tune.RunConfig(
-                stop=ForecastStopper("val_acc", EPOCHS), storage_path=str(tmp_path), name="s", verbose=0
-            ),
-        )
-        lengths = [result.metrics["training_iteration"] for result in tuner.fit()]
-        ray.shutdown()
-        assert lengths[:10] == [EPOCHS] * 10
-        assert all(length < EPOCHS for length in lengths[10:])
+        page = Path(__file__).parents[2] / "docs" / "integrations.md"
+        (block,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+        monkeypatch.setenv("HOME", str(tmp_path))  # results go there
+        ray.init(num_cpus=1, include_dashboard=False)
+        names: dict[str, object] = {"__name__": "page"}
+        try:
+            exec(compile(block, str(page), "exec"), names)
+        finally:
+            ray.shutdown()
+        lengths = [result.metrics["training_iteration"] for result in names["results"]]
+        assert len(lengths) == 20
+        assert lengths.count(15) >= 10
+        assert min(lengths) < 15
