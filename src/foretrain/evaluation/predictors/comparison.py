@@ -155,9 +155,8 @@ def cost_forecasts(task: BenchmarkTask, draw: Draw, names: Sequence[str] = ("par
     """Returns, for the same splits, what ranking by the networks' costs gives, where the benchmark has them."""
     parts = []
     for name in names:
-        try:
-            cost = task.benchmark.cost(None, name)
-        except DataError:
+        cost = _cost(task, name)
+        if cost is None:
             continue
         for trial in range(draw.trials):
             test = draw.split(task, trial).test
@@ -171,6 +170,17 @@ def cost_forecasts(task: BenchmarkTask, draw: Draw, names: Sequence[str] = ("par
 def opened(task: BenchmarkTask) -> BenchmarkTask:
     """Returns the task of this process, whose benchmark stays open from one job to the next."""
     return task
+
+
+def _cost(task: BenchmarkTask, name: str) -> FloatArray | None:
+    """A cost of the networks for the data set that is foreseen, or judged, or the only one."""
+    datasets = (task.target.dataset, task.judge.dataset if task.judge else None, None)
+    for dataset in dict.fromkeys(datasets):
+        try:
+            return task.benchmark.cost(None, name, dataset)
+        except DataError:
+            continue
+    return None
 
 
 def _table(name: str, record: Record) -> pd.DataFrame:
