@@ -11,6 +11,7 @@ from foretrain.predictors.auto import Auto
 from foretrain.predictors.boosting import LightGBM, XGBoost
 from foretrain.predictors.emprox import EmProx
 from foretrain.predictors.gaussian_process import GaussianProcessRegressor
+from foretrain.predictors.gcn import GCNRegressor
 from foretrain.predictors.linear import BayesianLinear
 from foretrain.predictors.mlp import MLPEnsemble
 from foretrain.predictors.nao import NAO, SemiNAS
@@ -33,11 +34,10 @@ FACTORIES = {
     "mlp": partial(MLPEnsemble, layers=2, settings=SHORT),
     "bananas": partial(MLPEnsemble, encodings=["path"], members=3, layers=3, settings=SHORT),
     "emprox": partial(EmProx, neighbours=2, width=8, settings=SHORT),
-    "emprox shaped": partial(
-        EmProx, neighbours=2, width=8, shaping=1.0, encodings=["path_features"], settings=SHORT
-    ),
+    "emprox shaped": partial(EmProx, neighbours=2, width=8, shaping=1.0, encodings=["path_features"], settings=SHORT),
     "nao": partial(NAO, width=8, hidden=4, settings=SHORT),
     "seminas": partial(SemiNAS, width=8, hidden=4, copies=2, settings=SHORT),
+    "gcn": partial(GCNRegressor, width=8, layers=2, settings=SHORT),
     "neighbourhoods": WeisfeilerLehmanLinear,
     "auto": partial(
         Auto,

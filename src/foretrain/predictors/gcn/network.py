@@ -37,6 +37,7 @@ class GCN(nn.Module):
         self, num_labels: int, widths: Sequence[int] = (256, 256, 256), normalization: Normalization = "one_sided"
     ) -> None:
         super().__init__()
+        self.options = {"num_labels": num_labels, "widths": list(widths), "normalization": normalization}
         self.normalization = normalization
         self.weights = nn.ParameterList(torch.empty(shape) for shape in pairwise((num_labels, *widths)))
         for weight in self.weights:
