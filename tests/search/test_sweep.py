@@ -17,6 +17,7 @@ from foretrain.errors import CheckpointError, ConfigError, DataError
 from foretrain.search import Contestant, SelectionAgent
 from foretrain.search.agent import SelectionRule
 from foretrain.search.optuna_pruners import OptunaHalving
+from foretrain.search.training import _devices
 from foretrain.snapshots.module import SnapshotPredictor
 
 STEPS, UNIT = 12, 3
@@ -131,9 +132,17 @@ def test_another_method_decides_on_real_training(tmp_path: Path) -> None:
 
 def test_one_run_of_wandb_per_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    SelectionAgent(tmp_path, total_steps=STEPS, every_n_steps=UNIT, rule=RULE, accelerator="cpu").select(networks())
+    SelectionAgent(tmp_path, total_steps=STEPS, every_n_steps=UNIT, rule=RULE).select(networks())
     runs = {path.name.rpartition("-")[2] for path in (tmp_path / "wandb").glob("offline-run-*")}
     assert len(runs) == 4
+
+
+def test_the_device_is_a_gpu_by_its_number_or_just_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [_devices("auto", number) for number in (0, 1, 2)] == [[0], [1], [0]]
+    assert _devices("cpu", 1) == 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert _devices("auto", 1) == 1
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

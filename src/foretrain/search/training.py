@@ -134,7 +134,7 @@ class ModuleTraining:
         trainer = Trainer(
             **{
                 "accelerator": self._accelerator,
-                "devices": 1 if self._accelerator == "cpu" else [self._device],
+                "devices": _devices(self._accelerator, self._device),
                 "plugins": [LightningEnvironment()],
                 "num_sanity_val_steps": 0,
                 "enable_progress_bar": False,
@@ -183,6 +183,12 @@ class _History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the rows over."""
         self.rows = state_dict["rows"]
+
+
+def _devices(accelerator: str, device: int) -> int | list[int]:
+    """One GPU by its number, or one of whatever else there is: only GPUs are told apart."""
+    gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+    return [device % gpus] if gpus else 1
 
 
 def _has_validation(contestant: Contestant) -> bool:
