@@ -72,7 +72,7 @@ class HybridProxy(Study):
             "hybrid, published weights": published(population.everything),
             "hybrid, in-sample": fitted.hybrid(population.everything),
         }
-        judged = judge_scores(found, population.judged, context.seed)
+        judged = judge_scores(found, population.judged, context.seed, self.scores.seconds(self.benchmark))
         splits = summary_of_splits(out_of_sample(population, self.train, self.splits, context.seed))
         labels = summary_of_labels(self.combination.compare(population, published, context.seed), context.seed)
         names = [self.benchmark.benchmark.names[row] for row in population.rows]
@@ -130,8 +130,8 @@ class HybridProxy(Study):
         sections = [
             f"# Zero-cost scores and their hybrid on {self._about}",
             "## How well do the scores rank?",
-            markdown_table(judged.drop(columns="seconds")),
-            RANKED,
+            markdown_table(judged),
+            f"{RANKED} Seconds: the median over networks, as the benchmark states it.",
             "## The hybrid",
             in_sample,
             "![Spearman over alpha and beta](figures/weights.png)",

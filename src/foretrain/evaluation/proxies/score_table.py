@@ -59,6 +59,17 @@ class ScoreColumns:
             judged=task.judged[rows],
         )
 
+    def seconds(self, task: BenchmarkTask) -> dict[str, float]:
+        """Returns the median seconds that each score took, where the benchmark has them as costs."""
+        found = {}
+        for name, column in {**self.independent, **self.dependent, **self.baselines}.items():
+            series = [
+                item for item in task.benchmark.series if item.kind == "cost" and item.name == f"{column}_seconds"
+            ]
+            if any(self.dataset in (None, item.dataset) for item in series):
+                found[name] = float(np.nanmedian(task.benchmark.cost(name=f"{column}_seconds", dataset=self.dataset)))
+        return found
+
     def _columns(self, task: BenchmarkTask, names: dict[str, str], rows: Rows) -> dict[str, FloatArray]:
         return {name: self._column(task, column)[rows] for name, column in names.items()}
 
