@@ -69,7 +69,7 @@ def test_stages_are_one_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    "initialisation", [StandardInitialisation(), TwoPointInitialisation(10, 50, steps=50), PrefitInitialisation(0.5)]
+    "initialisation", [StandardInitialisation(), TwoPointInitialisation(10, 50), PrefitInitialisation(0.5)]
 )
 def test_fits_of_all_models_stay_finite(initialisation) -> None:
     start = initialisation.start(curves(), list(PUBLISHED), 40)

@@ -114,15 +114,13 @@ class TwoPointInitialisation(Initialisation):
     Args:
         classes: Number of classes; chance is 100% over it.
         horizon: The final epoch.
-        learning_rate: Learning rate of the fit.
-        steps: Steps of the fit.
+        learning_rate: Learning rate of the fit, which takes as many steps as each curve is allowed.
     """
 
-    def __init__(self, classes: Count, horizon: Count, learning_rate: Positive = 0.2, steps: Count = 10_000) -> None:
+    def __init__(self, classes: Count, horizon: Count, learning_rate: Positive = 0.2) -> None:
         self.points = torch.tensor([[100 / classes, 100.0]])
         self.horizon = horizon
         self.learning_rate = learning_rate
-        self.steps = steps
 
     def start(self, curves: Tensor, models: Sequence[str], steps: int) -> dict[str, list[float]]:
         """Returns the fits of the two points."""
@@ -130,7 +128,7 @@ class TwoPointInitialisation(Initialisation):
         for name in models:
             epochs = torch.tensor([0.0 if PUBLISHED[name].has_zero else 1.0, float(self.horizon)]).to(curves)
             module = CurveFitModule(1, [name], self.learning_rate).to(curves.device)
-            fit_by_gradient(module, self.points.to(curves), self.steps, epochs)
+            fit_by_gradient(module, self.points.to(curves), steps, epochs)
             start |= _single(module)
         return start
 
