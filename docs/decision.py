@@ -22,7 +22,7 @@ from foretrain.runtime.files import atomic_path, write_text
 HERE = Path(__file__).parent / "figures"
 COLUMNS = ["when", "estimator", "spearman", "lower", "upper", "baseline"]
 _OWN_OVERRIDES = ("run_dir=", "parallel.", "data.cache=")
-_CURVE_BASELINES = {"last_value", "best_so_far", "last", "best"}
+_CURVE_BASELINES = {"last_value", "best_so_far", "training_curve_last_value"}
 Row = tuple[str, str, float, float | None, float | None, bool]
 
 
@@ -68,7 +68,7 @@ _READERS: dict[str, Callable[[Run, Measure], tuple[str, str, bool] | None]] = {
 }
 
 
-def gather(runs: Sequence[Run], most: int = 7) -> pd.DataFrame:
+def gather(runs: Sequence[Run], most: int = 5) -> pd.DataFrame:
     """Returns one row an estimator, by when it knows; of each moment the baselines and the best of the others."""
     table = pd.DataFrame([row for run in runs for row in rows_of(run)], columns=COLUMNS)
     table = table.sort_values("spearman", ascending=False, kind="stable")

@@ -19,8 +19,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch import LightningModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from foretrain.benchmarks.contents import Contents, Description, Series
-from foretrain.benchmarks.format import write_benchmark
 from foretrain.integrations.command import app
 from foretrain.runtime.config import check, to_plain
 from foretrain.runtime.run import Frame, split_root
@@ -28,7 +26,7 @@ from foretrain.runtime.study import Prediction, Study
 from foretrain.spaces.nasbench201 import NASBench201
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -108,26 +106,34 @@ class Tiny(LightningModule):
 
 @pytest.fixture
 def names() -> dict[str, object]:
-    """What a reader has already: a LightningModule and its data."""
+    """What a reader has already: a LightningModule and its data, learning curves, networks with their accuracies."""
     draw = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.randn(320, 4, generator=draw), torch.randint(2, (320,), generator=draw))
-    return {"__name__": "page", "module": Tiny(), "loader": DataLoader(data, batch_size=16)}
+    finals = 85 + 10 * torch.rand(8, 1, generator=draw, dtype=torch.float64).numpy()
+    whole = finals - 40 * np.arange(1, 201) ** -0.7
+    space = NASBench201()
+    networks = space.sample(40, draw)
+    return {
+        "__name__": "page",
+        "module": Tiny(),
+        "loader": DataLoader(data, batch_size=16),
+        "curves": whole[:2, :20],
+        "train_curves": whole[:2, :20] + 2,
+        "finished": whole[2:],
+        "finished_train": whole[2:] + 2,
+        "space": space,
+        "archs": networks[:30],
+        "accuracies": 60 + 5.0 * (networks[:30].ops > 1).sum(dim=1).numpy(),
+        "others": networks[30:],
+    }
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> None:
-    """A folder of its own, where the embedded benchmark is one of sixty cells, so that blocks take seconds."""
+    """A folder of its own, without benchmarks besides those that ship with the package."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FORETRAIN_HOME", str(tmp_path))
-    space = NASBench201()
-    cells = space.enumerate()[torch.arange(0, 15_600, 260)]
-    convolutions = (space.encode(cells, "one_hot").reshape(60, 6, 5)[:, :, 2:4].sum((1, 2))).numpy()
-    accuracy = 60 + 5 * convolutions + np.random.default_rng(0).normal(0, 2, 60)
-    series = {Series("final", "accuracy", "digits", split, 20): accuracy[:, None] for split in ("valid", "test")}
-    series[Series("cost", "parameters")] = 1000 + 500 * convolutions[:, None].astype(float)
-    kind = "foretrain.spaces.nasbench201.NASBench201"
-    description = Description("digits201", "sixty cells", kind, "the tests", "none")
-    write_benchmark(Contents(description, space.format(cells), series), tmp_path / "benchmarks" / "digits201")
+    monkeypatch.setenv("FORETRAIN_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FORETRAIN_DATA", raising=False)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

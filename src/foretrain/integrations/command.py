@@ -49,7 +49,7 @@ def import_command(
     name: Annotated[str | None, typer.Option(help="Name of the benchmark, where it is not the format's.")] = None,
     space: Annotated[str | None, typer.Option(help="Import path of the search space of a long table.")] = None,
 ) -> None:
-    """Converts published benchmark files once; the converted folder is what is read afterwards."""
+    """Converts published benchmark files once. The converted folder is what is read afterwards."""
     from foretrain.benchmarks.conversion import import_benchmark  # noqa: PLC0415 - keeps --help quick
     from foretrain.benchmarks.table import Benchmark  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def import_command(
 
 @app.command()
 def benchmarks() -> None:
-    """Lists the benchmarks that are known by name, and which of them are on this machine."""
+    """Lists the benchmarks that are known by name. Says which of them are on this machine."""
     here = installed()
     for name in sorted({*CATALOG, *here}):
         title = CATALOG[name].title if name in CATALOG else str(here[name])
@@ -71,7 +71,7 @@ def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'foretrain benchmarks' lists, or a folder.")],
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256.")] = False,
 ) -> None:
-    """Says what a benchmark holds; of one that is missing, where its official files are described."""
+    """Says what a benchmark holds. Of one that is missing, where its official files are described."""
     if name in CATALOG and _state(name) == "missing":
         _describe_missing(CATALOG[name])
         return
@@ -85,7 +85,7 @@ def info(
 
 @app.command()
 def doctor() -> None:
-    """Looks at versions, devices, data and extras; ends with 1 where something has to be mended."""
+    """Looks at versions, devices, data and extras. Ends with 1 where something has to be mended."""
     from foretrain.integrations.doctor import State, examine  # noqa: PLC0415 - keeps --help quick
 
     findings = examine()
@@ -101,7 +101,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold runs.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
-    """Puts runs side by side on one HTML page: plots to point at, tables to sort, no network needed."""
+    """Puts runs side by side on one HTML page. Plots to point at, tables to sort, no network needed."""
     from foretrain.integrations.report import write_page  # noqa: PLC0415 - keeps --help quick
 
     shown = write_page(runs, out)

@@ -36,7 +36,7 @@ def extrapolate_command(
     out: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves and their forecasts into this file.")] = None,
 ) -> None:
-    """Foresees where unfinished runs will end; finished runs in the same file teach how curves go on."""
+    """Foresees where unfinished runs will end. Finished runs in the same file teach how curves go on."""
     from foretrain.errors import ConfigError  # noqa: PLC0415 - keeps --help quick
     from foretrain.evaluation.curves.prediction import PredictCurves  # noqa: PLC0415
 

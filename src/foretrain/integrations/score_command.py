@@ -29,7 +29,7 @@ def score_command(
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the ranking into this image file.")] = None,
 ) -> None:
-    """Ranks your own candidate networks by zero-cost scores, before any of them is trained."""
+    """Ranks your own networks by zero-cost scores. None of them is trained."""
     from foretrain.errors import ConfigError  # noqa: PLC0415 - keeps --help quick
     from foretrain.integrations.models import find_models  # noqa: PLC0415
     from foretrain.integrations.ranking import draw_ranking, rank_models  # noqa: PLC0415
