@@ -3,6 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const COLOURS = 7;
 const colour = (i) => `var(--s${i % COLOURS})`;
+const isRepeated = (i) => i >= COLOURS; // a colour is used again: dots and lines look different
 const byId = (id) => document.getElementById(id);
 const known = (v) => v !== null && v !== undefined;
 const unique = (values) => [...new Set(values)];
@@ -140,6 +141,7 @@ function legendOf(names, hidden, onToggle) {
   names.forEach((name, i) => {
     const swatch = make("span", { className: "swatch" });
     swatch.style.background = colour(i);
+    swatch.classList.toggle("repeated", isRepeated(i));
     const button = make("button", { type: "button" }, swatch, name);
     button.setAttribute("aria-pressed", String(!hidden.has(name)));
     button.onclick = () => {
@@ -190,7 +192,8 @@ function drawMetrics() {
 }
 
 function drawLines(figure, measures) {
-  const nameOf = (measure, run) => (data.runs.length > 1 ? `${labelOf(measure)} (${run})` : labelOf(measure));
+  const filled = data.runs.filter((_, r) => measures.some((m) => known(m.values[r])));
+  const nameOf = (measure, run) => (filled.length > 1 ? `${labelOf(measure)} (${run})` : labelOf(measure));
   const rows = measures.flatMap((m) => data.runs.map((run, r) => ({
     name: nameOf(m, run), at: m.at, value: m.values[r], baseline: m.baseline,
   }))).filter((row) => known(row.value));
@@ -206,7 +209,7 @@ function drawLines(figure, measures) {
     const own = shown.filter((row) => row.name === name).sort((a, b) => a.at - b.at);
     if (!own.length) return;
     const points = own.map((row) => `${x(row.at)},${y(row.value)}`).join(" ");
-    draw(svg, "polyline", { points, fill: "none", "stroke-width": 2, "stroke-dasharray": own[0].baseline ? "5 4" : "none" }, { stroke: colour(i) });
+    draw(svg, "polyline", { points, fill: "none", "stroke-width": 2, "stroke-dasharray": own[0].baseline ? "6 4" : isRepeated(i) ? "1 3" : "none" }, { stroke: colour(i) });
     for (const row of own) {
       const dot = draw(svg, "circle", { cx: x(row.at), cy: y(row.value), r: 5 }, { fill: colour(i) });
       withTip(dot, `${name}\n${metricView.metric}@${row.at}: ${format(row.value)}`, figure, tip);
@@ -248,9 +251,10 @@ function drawRow(svg, measure, y, x, { narrow, left, limits }, figure, tip) {
   const text = draw(svg, "text", narrow ? { x: left, y: y - 13 } : { x: left, y: y + 4, "text-anchor": "end" });
   text.textContent = name.length > most ? `\u2026${name.slice(1 - most)}` : name;
   draw(svg, "line", { x1: x(limits[0]), x2: x(limits[1]), y1: y, y2: y, class: "grid" });
-  measure.values.forEach((value, run) => {
-    if (!known(value) || metricView.hiddenRuns.has(data.runs[run])) return;
-    const at = y + (run - (measure.values.length - 1) / 2) * Math.min(5, 18 / measure.values.length);
+  const runs = measure.values.map((_, run) => run).filter((run) => known(measure.values[run]) && !metricView.hiddenRuns.has(data.runs[run]));
+  runs.forEach((run, place) => {
+    const value = measure.values[run];
+    const at = y + (place - (runs.length - 1) / 2) * Math.min(5, 18 / runs.length);
     const [low, high] = [measure.lower[run], measure.upper[run]];
     if (known(low) && known(high)) draw(svg, "line", { x1: x(low), x2: x(high), y1: at, y2: at, "stroke-width": 2, "stroke-opacity": 0.55 }, { stroke: colour(run) });
     const dot = draw(svg, "circle", { cx: x(value), cy: at, r: 5.5, "stroke-width": 2 }, measure.baseline ? { fill: "var(--paper)", stroke: colour(run) } : { fill: colour(run), stroke: colour(run) });
