@@ -54,10 +54,7 @@ class FeatureTable:
         given = np.stack([known.scores[name] for name in names]) if names else np.empty((0, len(known)))
         if not encodings and not names:
             raise ConfigError("encodings", "no encodings and no scores: nothing to learn from", list(encodings))
-        missing = np.isnan(given)
-        medians = np.array(
-            [np.median(row[~gone]) if not gone.all() else 0.0 for row, gone in zip(given, missing, strict=True)]
-        )
+        medians = np.array([_median_of_known(column) for column in given])
         whole = _columns(space, encodings, known.archs, _fill(given, medians))
         scale = whole.std(axis=0)
         kept = np.flatnonzero(scale > np.finfo(np.float32).eps * np.abs(whole).max(axis=0, initial=1e-30))
@@ -65,7 +62,7 @@ class FeatureTable:
             encodings=tuple(encodings),
             scores=names,
             medians=medians,
-            filled=missing.sum(axis=1),
+            filled=np.isnan(given).sum(axis=1),
             kept=kept,
             mean=whole[:, kept].mean(axis=0),
             scale=scale[kept],
