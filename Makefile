@@ -29,7 +29,6 @@ types: env
 	$(BIN)/mypy
 
 docs: env
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 clean:
