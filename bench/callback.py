@@ -77,7 +77,12 @@ def call_seconds(callback: Callback, curve: np.ndarray) -> float:
     loader = DataLoader(TensorDataset(torch.ones(1, 1)))
     with quiet_lightning(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
-        options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        options = {
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
         trainer = Trainer(
             max_epochs=len(curve), accelerator="cpu", callbacks=[callback], default_root_dir=folder, **options
         )
