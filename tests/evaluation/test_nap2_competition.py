@@ -112,9 +112,11 @@ def test_forests_never_learn_from_their_test_networks(context) -> None:
 
 def test_net_cost_by_hand() -> None:
     table = pd.DataFrame({"method": ["agent", "halving"], "resources": [30.0, 30.0], "seconds": [1.0, 0.0]})
-    costs = UnitCosts(training=2.0, recording=0.1, foreseeing={"agent": 0.2}, fitting={"agent": 50.0})
+    costs = UnitCosts(
+        training=2.0, recording=0.1, foreseeing={"agent": 0.2}, scoring={"agent": 0.3}, fitting={"agent": 50.0}
+    )
     found = net_cost(table, costs, networks=10, total_units=20)
-    assert found.loc[0, "saved"] == pytest.approx(10 * 20 * 2 - (60 + 3 + 6 + 1))
+    assert found.loc[0, "saved"] == pytest.approx(10 * 20 * 2 - (60 + 3 + 6 + 10 * 0.3 + 1))
     assert found.loc[1, "saved"] == pytest.approx(10 * 20 * 2 - 60)
     assert found.loc[1, "saved_share"] == pytest.approx(0.85)
     assert found["fit_once"].tolist() == [50.0, 0.0]

@@ -59,7 +59,10 @@ def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: 
         axes[-1, column].set_xlabel(f"resources used\n(units of {unit_steps} mini-batch steps)", fontsize=_FONT_SIZE)
     for row, (metric, label, _) in enumerate(_SELECTION_ROWS):
         axes[row, 0].set_ylabel(label, fontsize=_FONT_SIZE)
-        if metric != "accuracy_difference":
+        if metric == "accuracy_difference":
+            axes[row, 0].set_yscale("symlog", linthresh=1)  # a few settings choose very badly
+            axes[row, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        else:
             axes[row, 0].yaxis.set_major_formatter(PercentFormatter(1))
     _finish(figure, path, "What is chosen over what it costs; lines: Pareto fronts", about)
 
@@ -155,7 +158,7 @@ def squared_error_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_
         about: What the networks were, in a few words; stands below the title.
     """
     label = "mean squared error\n(accuracy from 0 to 1, lower is better)"
-    _draw_lines(table, path, every_n_steps, label, "Prediction error over the training", about)
+    _draw_lines(table, path, every_n_steps, label, "Prediction error over the training", about, scale="log")
 
 
 def advantage_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_steps: int, about: str = "") -> None:
@@ -397,7 +400,15 @@ def _draw_settings(
 
 
 def _draw_lines(
-    table: pd.DataFrame, path: str | Path, every_n_steps: int, label: str, title: str, about: str, zero: bool = False
+    table: pd.DataFrame,
+    path: str | Path,
+    every_n_steps: int,
+    label: str,
+    title: str,
+    about: str,
+    *,
+    zero: bool = False,
+    scale: str = "linear",
 ) -> None:
     figure = _figure(8, 5.6)
     axes = figure.subplots()
@@ -410,6 +421,7 @@ def _draw_lines(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"snapshots seen (one every {every_n_steps} mini-batch steps)", fontsize=_FONT_SIZE)
     axes.set_ylabel(label, fontsize=_FONT_SIZE)
+    axes.set_yscale(scale)
     _tidy(axes)
     _finish(figure, path, title, about)
 

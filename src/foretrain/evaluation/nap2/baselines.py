@@ -12,7 +12,15 @@ from pydantic import Field
 from foretrain.curves import extrapolate
 from foretrain.evaluation.nap2.comparison_report import print_comparison, write_comparison
 from foretrain.evaluation.nap2.competition import Race, agents_table, compete, losses_on_halves, paired_difference
-from foretrain.evaluation.nap2.cost import UnitCosts, nearest_settings, net_cost, recording_seconds, seconds_of
+from foretrain.evaluation.nap2.cost import (
+    UnitCosts,
+    nearest_settings,
+    net_cost,
+    recording_seconds,
+    scoring_seconds,
+    seconds_of,
+    training_seconds,
+)
 from foretrain.evaluation.nap2.crossvalidation import cross_validate
 from foretrain.evaluation.nap2.findings import (
     BEFORE,
@@ -33,10 +41,13 @@ from foretrain.evaluation.nap2.forests import ForestSettings, fit_and_forecast, 
 from foretrain.evaluation.nap2.inputs import Inputs, configuration_space, gather_inputs
 from foretrain.evaluation.nap2.judging import Evidence, FloatArray
 from foretrain.evaluation.nap2.study import check_sizes, gather_evidence, timed
+from foretrain.runtime.checkpoints import load_checkpoint
 from foretrain.runtime.files import sha256
 from foretrain.runtime.study import RunContext, Study
 from foretrain.search.agent import SelectionRule
 from foretrain.search.selectors import FullTraining, Selector
+from foretrain.snapshots.forecasting import forecast_accuracy
+from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.recording import SnapshotPopulation
 from foretrain.snapshots.storage import SnapshotFolder
 from foretrain.snapshots.summaries import summarize
@@ -109,13 +120,13 @@ class Nap2Baselines(Study):
             inputs = gather_inputs(context, self.data, recorded, index, self.proxies)
         with timed(timings, "fit"):
             lstm = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor)
-            evidence = gather_evidence(index, lstm, folds)
+            evidence = gather_evidence(index, lstm.forecast, folds)
             forests = forecast_by_forests(context, forest_tables(inputs), evidence.truth, folds, self.forest)
         with timed(timings, "select"):
             forecasts = self._forecasts(evidence, inputs, forests, index, folds)
             selections = self._select(context, evidence, forecasts, index)
         with timed(timings, "judge"):
-            costs = self._costs(context, inputs, evidence, recorded, index, timings["fit"])
+            costs = self._costs(context, inputs, evidence, recorded, index, lstm.seconds)
             findings = self._findings(context, evidence, inputs, forecasts, selections, costs, index)
             context.folder.write_metrics(comparison_metrics(findings))
             context.folder.write_predictions(_prediction_table(index, evidence, forecasts))
@@ -176,24 +187,28 @@ class Nap2Baselines(Study):
         evidence: Evidence,
         recorded: SnapshotFolder,
         index: pd.DataFrame,
-        fit_seconds: float,
+        lstm_seconds: float,
     ) -> UnitCosts:
         """Measures a unit of each kind of work; see :class:`~.cost.UnitCosts`."""
-        recording = recording_seconds(self.data)
-        units = evidence.snapshots
-        whole = float(index["seconds"].mean())
         some = index["key"].to_list()[:8]
-        maps, rows, _ = recorded.load_all(some)
-        summing = seconds_of(lambda: summarize(maps, rows)) / (len(some) * units)
+        maps, rows, lengths = recorded.load_all(some)
+        snapshots = len(some) * evidence.snapshots
+        model = load_checkpoint(context.folder.checkpoints / "final.ckpt", SnapshotPredictor)
+        coding = seconds_of(lambda: forecast_accuracy(model, maps, rows, lengths)) / snapshots
+        summing = seconds_of(lambda: summarize(maps, rows)) / snapshots
+        scoring = scoring_seconds(self.data, self.proxies)
         table = inputs.table(*OUTSIDE_BLOCKS, "inside")
         half = len(table) // 2
         growing = seconds_of(
             lambda: fit_and_forecast(table[:half], evidence.truth[:half], table[half:], self.forest, context.seed)
         )
-        foreseeing = {f"agent: {LSTM}": summing, f"agent: {BOTH}": summing, f"agent: {OUTSIDE}": 0.0}
-        fitting = {f"agent: {LSTM}": fit_seconds / self.folds, f"agent: {BOTH}": growing, f"agent: {OUTSIDE}": growing}
-        training = (whole - units * recording) / self._total_units
-        return UnitCosts(training, recording, foreseeing, fitting)
+        return UnitCosts(
+            training=training_seconds(self.data),
+            recording=recording_seconds(self.data),
+            foreseeing={f"agent: {LSTM}": coding, f"agent: {BOTH}": summing},
+            scoring={f"agent: {BOTH}": scoring, f"agent: {OUTSIDE}": scoring},
+            fitting={f"agent: {LSTM}": lstm_seconds, f"agent: {BOTH}": growing, f"agent: {OUTSIDE}": growing},
+        )
 
     def _findings(
         self,

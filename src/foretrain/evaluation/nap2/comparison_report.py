@@ -75,7 +75,7 @@ def write_comparison(context: RunContext, data: SnapshotPopulation, findings: Fi
         markdown_table(_equal_rows(findings)),
         _EQUAL,
         "## What does it cost, and what is saved?",
-        _cost_text(findings),
+        _cost_text(data, findings),
         markdown_table(_cost_rows(findings), digits=2),
         "## The population",
         markdown_table(depth_table({data.title: findings.index})),
@@ -199,20 +199,22 @@ def _equal_rows(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cost_text(findings: Findings) -> str:
+def _cost_text(data: SnapshotPopulation, findings: Findings) -> str:
     unit = findings.unit_costs
-    recorded = findings.index["seconds"].sum()
+    learned = len(findings.index) * data.total_steps // data.every_n_steps * unit.training
     return (
         f"Processor seconds, measured on the machine of this run. A unit of training takes {unit.training:.3f}, its "
-        f"snapshot {unit.recording:.4f}. The selection is out of one fold; what the chosen networks still need is on "
-        "no side. A predictor is fitted once (last column) on networks that somebody trained to the end: here the "
-        f"whole population took {recorded:.0f} seconds, which a first sweep has to pay and {HALVING} has not."
+        f"snapshot {unit.recording:.4f}; foreseeing counts the zero-cost scores where a method sees them. "
+        "The selection is out of one fold; what the chosen networks still need is on no side. A "
+        "predictor is fitted once (last column) on networks that somebody trained to the end: here the "
+        f"whole population takes {learned:.0f} seconds, which a first sweep has to pay and {HALVING} has not."
     )
 
 
 def _cost_rows(findings: Findings) -> pd.DataFrame:
     table = findings.costs.copy()
-    table["saved_share"] = [f"{share:.0%}" for share in table["saved_share"]]
+    table["saved"] = table["saved"].round(2) + 0.0  # no minus before nothing
+    table["saved_share"] = [f"{round(share, 2) + 0.0:.0%}" for share in table["saved_share"]]
     return table.rename(columns={name: name.replace("_", " ") for name in table.columns})
 
 

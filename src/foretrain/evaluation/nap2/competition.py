@@ -100,7 +100,7 @@ def compete(
                     for (kept, resources), members in zip(run, race.folds, strict=True)
                 ]
                 means = pd.DataFrame(judged).mean().to_dict()
-                row = {"method": method, "setting": describe(selector), "final_size": size}
+                row = {"method": method.replace("_", " "), "setting": describe(selector), "final_size": size}
                 rows.append(row | means | {"seconds": record["seconds"]})
     return pd.DataFrame(rows)
 
@@ -174,10 +174,6 @@ def losses_on_halves(
         )
         for method, scores in methods.items()
     }
-
-
-def _mean_loss(scores: FloatArray, rules: Sequence[SelectionRule], truth: FloatArray) -> float:
-    return float(judge_grid(scores, rules, truth)["accuracy_difference"].mean())
 
 
 def paired_difference(ours: FloatArray, theirs: FloatArray, share: float = 1.0) -> PairedDifference:

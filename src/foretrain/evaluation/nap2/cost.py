@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from foretrain.evaluation.nap2.inputs import score_untrained
 from foretrain.snapshots.recording import SnapshotPopulation
 from foretrain.snapshots.statistics import NetworkStatistics, trainable_layers
-from foretrain.training.candidate import candidate_data, candidate_module
+from foretrain.training.candidate import CandidateTraining, candidate_data, candidate_module
 
 _NETWORKS = 4
 _REPEATS = 3
+_UNITS = 3
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class UnitCosts:
     Attributes:
         training: Of training and evaluating.
         recording: Of a snapshot.
-        foreseeing: Of a forecast, by the method that makes one.
+        foreseeing: Of turning a snapshot into a forecast, by the method that does.
+        scoring: Of the zero-cost scores of one untrained network, by the method that looks at them.
         fitting: Of fitting the predictor, once for all sweeps, by the method that has one.
     """
 
     training: float
     recording: float
     foreseeing: Mapping[str, float]
+    scoring: Mapping[str, float]
     fitting: Mapping[str, float]
 
 
@@ -50,6 +55,22 @@ def recording_seconds(data: SnapshotPopulation) -> float:
         statistics = NetworkStatistics(layers, torch.Generator().manual_seed(0))
         seconds += [seconds_of(statistics) for _ in range(_REPEATS)]
     return float(pd.Series(seconds).median())
+
+
+def training_seconds(data: SnapshotPopulation) -> float:
+    """Returns the median seconds of a unit of training and its evaluation, over the first few networks."""
+    units = min(_UNITS, data.total_steps // data.every_n_steps)
+    seconds = []
+    for candidate in data.candidates[:_NETWORKS]:
+        training = CandidateTraining(candidate, data.space, data.images, data.plan)
+        seconds.append(seconds_of(partial(training.advance, units * data.every_n_steps)) / units)
+    return float(pd.Series(seconds).median())
+
+
+def scoring_seconds(data: SnapshotPopulation, proxies: list[str]) -> float:
+    """Returns the median seconds of the zero-cost scores of a network, over the first few networks."""
+    jobs = [partial(score_untrained, candidate, data, proxies) for candidate in data.candidates[:_NETWORKS]]
+    return float(pd.Series([seconds_of(job) for job in jobs]).median())
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -75,20 +96,22 @@ def net_cost(table: pd.DataFrame, costs: UnitCosts, networks: float, total_units
         seconds), ``saved_share`` (of full training), ``fit_once``.
     """
     full = networks * total_units * costs.training
-    foresees = table["method"].map(costs.foreseeing).astype(float).fillna(0.0)
+    foresees, scores, fits = (
+        table["method"].map(part).astype(float).fillna(0.0) for part in (costs.foreseeing, costs.scoring, costs.fitting)
+    )
     result = pd.DataFrame(
         {
             "method": table["method"],
             "resources": table["resources"],
             "training": table["resources"] * costs.training,
             "recording": table["resources"] * costs.recording * (foresees > 0),
-            "foreseeing": table["resources"] * foresees,
+            "foreseeing": table["resources"] * foresees + networks * scores,
             "deciding": table["seconds"],
         }
     )
     result["saved"] = full - result[["training", "recording", "foreseeing", "deciding"]].sum(axis=1)
     result["saved_share"] = result["saved"] / full
-    result["fit_once"] = table["method"].map(costs.fitting).astype(float).fillna(0.0)
+    result["fit_once"] = fits
     return result
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,18 @@ class FoldJob:
     seed: int
 
 
+class OutOfFold(NamedTuple):
+    """What comes out of a cross-validation.
+
+    Attributes:
+        forecast: ``[n, t]``, of each network after each snapshot, in percent, from the fold that tests on it.
+        seconds: Mean processor seconds that the fit of a fold took; NaN without folds to test on.
+    """
+
+    forecast: FloatArray
+    seconds: float
+
+
 def cross_validate(
     context: RunContext,
     recorded: SnapshotFolder,
@@ -56,7 +70,7 @@ def cross_validate(
     folds: Sequence[Fold],
     autoencoder: AutoencoderSettings,
     predictor: PredictorSettings,
-) -> FloatArray:
+) -> OutOfFold:
     """Fits a predictor for each fold and leaves them as ``checkpoints/<fold>.ckpt``.
 
     The folds with a test set run through the parallel map; a predictor without one (``final``) is fitted in this
@@ -69,9 +83,6 @@ def cross_validate(
         folds: The folds.
         autoencoder: Settings of the autoencoders.
         predictor: Settings of the LSTM.
-
-    Returns:
-        ``[n, t]``, the forecast of each network after each snapshot, in percent, from the fold that tests on it.
     """
     fits = context.folder.path / "fits"
     jobs = {
@@ -97,11 +108,13 @@ def cross_validate(
     forecast = np.full((len(index), lengths.max()), np.nan)
     for name, record in records.items():
         forecast[jobs[name].fold.test] = np.array(record["forecast"], dtype=np.float64)
-    return forecast
+    seconds = [record["seconds"] for record in records.values()]
+    return OutOfFold(forecast, float(np.mean(seconds)) if seconds else np.nan)
 
 
 def fit_fold(job: FoldJob, *, progress: bool = False) -> Record:
-    """Fits one fold, saves its checkpoint and returns ``{"forecast": [tested networks][snapshots]}``."""
+    """Fits one fold, saves its checkpoint and returns its forecasts ``[tested networks][snapshots]`` and seconds."""
+    started = time.process_time()
     maps, rows, lengths = SnapshotFolder(job.snapshots).load_all(job.keys)
     model = fit_snapshot_predictor(
         maps,
@@ -118,5 +131,6 @@ def fit_fold(job: FoldJob, *, progress: bool = False) -> Record:
         progress=progress,
     )
     save_checkpoint(job.checkpoint, model)
+    seconds = time.process_time() - started
     test = job.fold.test
-    return {"forecast": forecast_accuracy(model, maps[test], rows[test], lengths[test]).tolist()}
+    return {"forecast": forecast_accuracy(model, maps[test], rows[test], lengths[test]).tolist(), "seconds": seconds}

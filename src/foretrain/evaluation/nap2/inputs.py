@@ -16,7 +16,6 @@ from foretrain.runtime.parallel import Record
 from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext
 from foretrain.snapshots.recording import SnapshotPopulation
-from foretrain.snapshots.statistics import MAX_LAYERS
 from foretrain.snapshots.storage import PER_SNAPSHOT, SnapshotFolder
 from foretrain.snapshots.summaries import summarize
 from foretrain.training.candidate import candidate_data, candidate_module
@@ -143,7 +142,8 @@ def depth_table(indices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     The paper's columns overlap in name ("Depth < 60" beside "Depth < 50") and add up to the population, so each counts
     from the column before.
     """
-    bounds = range(10, MAX_LAYERS + 10, 10)
+    deepest = max(index["layers"].map(len).max() for index in indices.values())
+    bounds = range(10, deepest + 11, 10)
     rows = []
     for name, index in indices.items():
         layers = index["layers"].map(len).to_numpy()

@@ -63,7 +63,7 @@ class Nap2Study(Study):
             index = recorded.index().set_index("key").loc[self.data.keys].reset_index()
         folds = split_folds(len(index), self.folds, self.validation_share, context.seed)
         with timed(timings, "fit"):
-            forecast = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor)
+            forecast = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor).forecast
         with timed(timings, "judge"):
             evidence = gather_evidence(index, forecast, folds)
             selected = selection_table(evidence, self.rule)
