@@ -61,7 +61,7 @@ BUDGETS = {
         "n_test=9",
         "trials=2",
         "only=[gaussian_process,auto]",
-        "scores=[synflow]",
+        "given_scores=[synflow]",
     ],
     "emprox_embedding": [*PREDICTORS_TINY, "n_shown=9"],
     "emprox_grid": [*PREDICTORS_TINY, "n_test=9", "trials=1", "only=[k3_d16,k10_d16]"],

@@ -28,7 +28,7 @@ class ComparePredictors(Study):
         n_train: Networks to learn from.
         n_test: Networks to judge on.
         trials: Number of splits.
-        scores: Series of scores that the predictors are given.
+        given_scores: Series of scores that the predictors are given.
         scores_dataset: Data set of the scores; None where the benchmark has only one.
         with_score: Draw only networks for which this score is known.
         only: Names of the predictors to run; None runs all.
@@ -42,7 +42,7 @@ class ComparePredictors(Study):
         n_train: Annotated[int, Field(ge=2)] = 121,
         n_test: Annotated[int, Field(ge=2)] = 100,
         trials: Count = 20,
-        scores: list[str] | None = None,
+        given_scores: list[str] | None = None,
         scores_dataset: str | None = None,
         with_score: str | None = None,
         only: list[str] | None = None,
@@ -56,7 +56,7 @@ class ComparePredictors(Study):
         self.n_train = n_train
         self.n_test = n_test
         self.trials = trials
-        self.scores = tuple(scores or ())
+        self.given_scores = tuple(given_scores or ())
         self.scores_dataset = scores_dataset
         self.with_score = with_score
         self.reference = reference
@@ -68,7 +68,7 @@ class ComparePredictors(Study):
             self.n_train,
             self.n_test,
             self.trials,
-            self.scores,
+            self.given_scores,
             self.scores_dataset,
             self.with_score,
             context.seed,
