@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -27,6 +27,7 @@ from foretrain.evaluation.nap2.findings import (
     BOTH,
     EXTRAPOLATION,
     HALVING,
+    HALVING_TRAINING,
     INSIDE,
     LAST,
     LSTM,
@@ -59,6 +60,8 @@ _COMPARED = (
     (BOTH, HALVING, 0.5),
     (OUTSIDE, HALVING, 1.0),
     (BOTH, OUTSIDE, 1.0),
+    (BOTH, HALVING_TRAINING, 1.0),
+    (HALVING_TRAINING, HALVING, 1.0),
 )
 """Ours, theirs and the share of their loss, at equal resources."""
 
@@ -166,7 +169,8 @@ class Nap2Baselines(Study):
     ) -> pd.DataFrame:
         """One row a method, setting and final size."""
         rules = [self.rule, *self.grid]
-        ranks = {f"agent: {name}": forecasts[name] for name in (LSTM, BOTH, OUTSIDE)} | {HALVING: -evidence.loss}
+        ranks = ranked_by(evidence, forecasts)
+        agents = {f"agent: {name}" if name in forecasts else name: values for name, values in ranks.items()}
         race = Race(
             scores=-evidence.loss,
             finished=index["final_val_accuracy"].to_numpy(dtype=np.float64),
@@ -177,8 +181,8 @@ class Nap2Baselines(Study):
         )
         sizes = sorted({rule.final_size for rule in rules})
         others: dict[str, list[Selector]] = {**self.baselines, "full training": [FullTraining()]}
-        agents = agents_table(ranks, rules, evidence.truth, evidence.folds)
-        return pd.concat([agents, compete(context, others, race, sizes, self.repeats)], ignore_index=True)
+        ranked = agents_table(agents, rules, evidence.truth, evidence.folds)
+        return pd.concat([ranked, compete(context, others, race, sizes, self.repeats)], ignore_index=True)
 
     def _costs(
         self,
@@ -223,8 +227,7 @@ class Nap2Baselines(Study):
         """Puts together what the report says."""
         resources = _resources_of(selections, self.rule)
         nearest = nearest_settings(selections, resources, self.rule.final_size)
-        ranks = {name: forecasts[name] for name in (LSTM, BOTH, OUTSIDE)} | {HALVING: -evidence.loss}
-        losses = losses_on_halves(ranks, self.grid, evidence.truth, context.seed)
+        losses = losses_on_halves(ranked_by(evidence, forecasts), self.grid, evidence.truth, context.seed)
         members = float(np.mean([len(fold) for fold in evidence.folds]))
         return Findings(
             evidence=evidence,
@@ -249,6 +252,12 @@ class Nap2Baselines(Study):
     @property
     def _units_per_epoch(self) -> int:
         return max(1, round(self.data.total_steps / self.data.plan.epochs / self.data.every_n_steps))
+
+
+def ranked_by(evidence: Evidence, forecasts: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Returns what the agents and both kinds of halving rank by, ``[n, t]`` each, higher is better."""
+    agents = {name: forecasts[name] for name in (LSTM, BOTH, OUTSIDE)}
+    return agents | {HALVING: -evidence.loss, HALVING_TRAINING: forecasts[TRAINING]}
 
 
 OUTSIDE_BLOCKS = ("curves", "hyperparameters", "architecture", "zero_cost")

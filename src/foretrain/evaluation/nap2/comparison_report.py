@@ -15,6 +15,7 @@ from foretrain.evaluation.nap2.findings import (
     BEFORE,
     BOTH,
     HALVING,
+    HALVING_TRAINING,
     LSTM,
     OUTSIDE,
     Findings,
@@ -157,8 +158,9 @@ def _selection_text(data: SnapshotPopulation) -> str:
     return (
         f"Resources count alike for all: one unit is one network trained for {data.every_n_steps} mini-batch steps "
         "(100 in the source paper), each network's training counted once however often a method comes back to it. "
-        "The methods that stop networks early see the validation loss of the recorded snapshots; random search and "
-        "full training train to the end. All return the networks that they trained, ranked by their most recent "
+        f"The agents rank by a forecast, {HALVING_TRAINING} by what its name says; all others that stop "
+        "networks early see the validation loss of the recorded snapshots; random search and full training train to "
+        "the end. All return the networks that they trained, ranked by their most recent "
         "performance."
     )
 

@@ -23,6 +23,7 @@ TRAINING = "training accuracy"
 SOTL = "training loss (SoTL-E)"
 BEFORE = "known before training"
 HALVING = "successive halving"
+HALVING_TRAINING = "halving on training accuracy"
 BLACK_BOX = (OUTSIDE, EXTRAPOLATION, LAST, TRAINING, SOTL, BEFORE)
 """Ways to foresee that do not look inside."""
 IN_PERCENT = (BOTH, OUTSIDE, INSIDE, LSTM, LAST, BEFORE)
@@ -39,6 +40,7 @@ _SLUGS = {
     SOTL: "sotl",
     BEFORE: "before",
     HALVING: "halving",
+    HALVING_TRAINING: "halving_train",
 }
 
 
