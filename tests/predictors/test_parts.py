@@ -88,8 +88,9 @@ def test_kernel_regression_loss_is_the_formula():
 def test_autoencoder_learns_to_reconstruct_cells_it_never_saw():
     archs, accuracies = networks(SPACE, 260)
     settings = FitSettings(epochs=60, batch_size=50, learning_rate=1e-2)
-    predictor = EmProx(SPACE, neighbours=2, width=16, settings=settings).fit(archs[:200], accuracies[:200])
-    tokens, _ = reconstruction_accuracy(predictor.learned.network, to_tokens(SPACE, archs[200:]))
+    predictor = EmProx(SPACE, neighbours=2, width=16, sequences=["compact_sequence"], settings=settings)
+    predictor.fit(archs[:200], accuracies[:200])
+    tokens, _ = reconstruction_accuracy(predictor.learned.network, predictor.tokens(archs[200:]))
     untrained, _ = reconstruction_accuracy(SequenceAutoencoder(9, 16).eval(), to_tokens(SPACE, archs[200:]))
     assert tokens > 0.8
     assert untrained < 0.4

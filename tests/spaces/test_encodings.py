@@ -42,9 +42,19 @@ WIDTHS = {
         "path": 155,
         "sequence": 35,
         "compact_sequence": 6,
+        "vertex_sequence": 14,
         "graph_features": 88,
+        "path_features": 29,
     },
-    "nasbench101": {"one_hot": 41, "ordinal": 26, "adjacency": 36, "path": 40, "sequence": 27, "graph_features": 44},
+    "nasbench101": {
+        "one_hot": 41,
+        "ordinal": 26,
+        "adjacency": 36,
+        "path": 40,
+        "sequence": 27,
+        "graph_features": 44,
+        "path_features": 30,
+    },
     "darts": {
         "one_hot": 168,
         "ordinal": 32,
@@ -53,6 +63,7 @@ WIDTHS = {
         "sequence": 130,
         "compact_sequence": 96,
         "graph_features": 1566,
+        "path_features": 90,
     },
 }
 
@@ -184,6 +195,13 @@ def test_the_compact_sequence_holds_what_varies(space: NASBench201 | DARTS, arch
     assert torch.equal(whole[:, varying], compact)
     if space is SPACE_201:
         assert varying == [1, 4, 8, 13, 19, 26]
+
+
+def test_the_vertex_sequence_is_that_of_the_live_part() -> None:
+    found = SPACE_201.encode(ALL_201, "vertex_sequence")
+    assert torch.equal(found, SPACE_201.encode(SPACE_201.prune(ALL_201), "vertex_sequence"))
+    operations = SPACE_201.encode(SPACE_201.prune(ALL_201), "compact_sequence")
+    assert torch.equal(found[:, 1:-1:2], operations)
 
 
 @pytest.mark.parametrize("space", SETS)

@@ -6,6 +6,7 @@ Luo et al., "Neural Architecture Optimization", NeurIPS 2018. The layers follow 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ from foretrain.spaces.encodings.sequence import START
 
 _HALF = math.sqrt(0.5)
 _AT_ONCE = 4096
-_SEQUENCES = ("compact_sequence", "sequence")
+COMPACT = ("compact_sequence", "sequence")
+"""Encodings as sequences: the shortest from which the architecture can be told."""
 
 
 class Code(NamedTuple):
@@ -133,25 +135,25 @@ def reconstruction_accuracy(network: SequenceAutoencoder, tokens: Tensor) -> tup
     return float(right.float().mean()), float(right.all(1).float().mean())
 
 
-def sequence_kind(space: SearchSpace[Any]) -> str:
-    """Returns the space's shortest encoding as a sequence.
+def sequence_kind(space: SearchSpace[Any], kinds: Sequence[str] = COMPACT) -> str:
+    """Returns the first of these encodings as sequences that the space has.
 
     Raises:
         ConfigError: It has none.
     """
-    kind = next((name for name in _SEQUENCES if name in space.encoders), None)
+    kind = next((name for name in kinds if name in space.encoders), None)
     if kind is None:
         raise ConfigError("predictor", f"the space {space.name} has no sequence encoding", allowed="another predictor")
     return kind
 
 
-def to_tokens(space: SearchSpace[Any], archs: Architectures) -> Tensor:
-    """Returns the sequences of n architectures, ``int64[n, t]``.
+def to_tokens(space: SearchSpace[Any], archs: Architectures, kinds: Sequence[str] = COMPACT) -> Tensor:
+    """Returns the sequences of n architectures, ``int64[n, t]``, in the first of these encodings that the space has.
 
     Raises:
         ConfigError: The space has no sequence encoding.
     """
-    return torch.as_tensor(space.encode(archs, sequence_kind(space)))
+    return torch.as_tensor(space.encode(archs, sequence_kind(space, kinds)))
 
 
 def num_tokens(space: SearchSpace[Any]) -> int:

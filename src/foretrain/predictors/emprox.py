@@ -26,6 +26,8 @@ from foretrain.predictors.training import FitSettings, fit_network, seeded
 from foretrain.spaces.base import Architectures, SearchSpace
 
 _AT_ONCE = 4096
+LIVE = ("vertex_sequence", "sequence")
+"""Encodings as sequences that leave out dead operations, where the space has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,9 @@ class EmProx(Regressor[Embedded]):
         \Big\rangle_i, \qquad k_{ij} = \exp(-\lVert e_i - e_j \rVert^2 / \tau)
 
     with standardised accuracies y and a bandwidth :math:`\tau` that is learned too. A sequence does not show which
-    operations lie on a way from input to output; with ``encodings`` the encoder also sees columns that do.
+    operations lie on a way from input to output; with ``encodings`` the encoder also sees columns that do. What the
+    sequence is of matters as much: where dead operations are left out of it, cells that are the same network share one
+    place, which those of whole cells do not.
 
     Args:
         space: The space of all architectures.
@@ -66,6 +70,7 @@ class EmProx(Regressor[Embedded]):
         shaping: Weight :math:`\lambda` of the accuracy term.
         encodings: Encodings (and, where given, scores) that the encoder sees besides the sequence; none is the method
             as published.
+        sequences: Encodings as sequences; the first that the space has is read.
         settings: How the network is trained.
     """
 
@@ -77,6 +82,7 @@ class EmProx(Regressor[Embedded]):
         width: Annotated[int, Field(ge=2)] = 32,
         shaping: Annotated[float, Field(ge=0)] = 0.0,
         encodings: tuple[str, ...] | list[str] = (),
+        sequences: tuple[str, ...] | list[str] = LIVE,
         settings: FitSettings | None = None,
     ) -> None:
         super().__init__(space, seed)
@@ -84,7 +90,16 @@ class EmProx(Regressor[Embedded]):
         self.width = width
         self.shaping = shaping
         self.encodings = tuple(encodings)
+        self.sequences = tuple(sequences)
         self.settings = settings or FitSettings()
+
+    def tokens(self, archs: Architectures) -> Tensor:
+        """Returns the sequences ``int64[m, t]`` that the encoder reads.
+
+        Raises:
+            ConfigError: The space has none of the encodings.
+        """
+        return to_tokens(self.space, archs, self.sequences)
 
     def embed(self, archs: Architectures, scores: ScoreColumns | None = None) -> Tensor:
         """Returns the embeddings ``float32[m, d]`` of architectures.
@@ -105,7 +120,7 @@ class EmProx(Regressor[Embedded]):
         target = torch.from_numpy(Target.of(known.accuracies).forward(known.accuracies)).float()
         with seeded(self.seed, "emprox"):
             network = ShapedAutoencoder(num_tokens(self.space), self.width, self.shaping, seen.shape[1])
-        batch = SeenSequences(to_tokens(self.space, known.archs), target, torch.from_numpy(seen).float())
+        batch = SeenSequences(self.tokens(known.archs), target, torch.from_numpy(seen).float())
         fit_network(network, batch, self.settings, self.seed)
         embeddings = network.embed(batch.tokens, batch.features)
         return Embedded(network, table, embeddings, torch.from_numpy(known.accuracies))
@@ -117,7 +132,7 @@ class EmProx(Regressor[Embedded]):
         return Forecast(score=mean, mean=mean)
 
     def _embed(self, learned: Embedded, archs: Architectures, scores: Scores) -> Tensor:
-        tokens = to_tokens(self.space, archs)
+        tokens = self.tokens(archs)
         if learned.table is None:
             return learned.network.embed(tokens)
         seen = learned.table.standardise(learned.table(self.space, archs, scores))

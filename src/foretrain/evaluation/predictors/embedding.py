@@ -17,7 +17,7 @@ from foretrain.errors import ConfigError
 from foretrain.evaluation.figures import coloured_planes
 from foretrain.evaluation.report import markdown_table, print_table
 from foretrain.metrics.rank import spearman
-from foretrain.predictors.autoencoder import reconstruction_accuracy, to_tokens
+from foretrain.predictors.autoencoder import reconstruction_accuracy
 from foretrain.predictors.base import FloatArray, PredictorFactory
 from foretrain.predictors.emprox import EmProx
 from foretrain.runtime.seeding import derive_seed
@@ -64,7 +64,7 @@ class EmbeddingStudy(Study):
             predictor = make(space=task.space, seed=derive_seed(context.seed, "emprox"))
             predictor.fit(train, task.accuracy[split.train])
             network = predictor.learned.network
-            tokens, whole = reconstruction_accuracy(network, to_tokens(task.space, shown))
+            tokens, whole = reconstruction_accuracy(network, predictor.tokens(shown))
             foreseen = predictor.predict(shown).score
             rows.append({"embedding": name, "spearman": spearman(truth, foreseen), "tokens": tokens, "cells": whole})
             planes[name] = in_the_plane(predictor.embed(shown).numpy(), context.seed)

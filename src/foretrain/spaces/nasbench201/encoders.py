@@ -12,6 +12,7 @@ from foretrain.spaces.encodings.graph import GraphBatch, Vocabulary
 from foretrain.spaces.encodings.path import paths
 from foretrain.spaces.encodings.sequence import label_token, sequences, token_position
 from foretrain.spaces.graph_features import graph_feature_names, graph_features
+from foretrain.spaces.nasbench201.canonical import prune
 from foretrain.spaces.nasbench201.cells import EDGES, NONE, NUM_NODES, OPERATIONS, Cells201
 from foretrain.spaces.path_features import path_features
 
@@ -73,6 +74,16 @@ def compact_sequence(cells: Cells201) -> Tensor:
     return sequence(cells)[:, [token_position(vertex) for vertex in _OPERATION_VERTICES]]
 
 
+def vertex_sequence(cells: Cells201) -> Tensor:
+    """Returns ``int64[n, 14]``: of each vertex but the first the token of its last edge and its own.
+
+    Dead operations are left out: cells that differ in them only have the same sequence, unlike those above.
+    """
+    vertices = range(1, len(EDGES) + 2)
+    places = [place for vertex in vertices for place in (token_position(vertex, vertex - 1), token_position(vertex))]
+    return sequence(prune(cells))[:, places]
+
+
 def from_compact_sequence(tokens: Tensor) -> tuple[Cells201, Tensor]:
     """Returns the cells of those sequences ``int64[n, 6]`` that describe one, and which they are (``bool[n]``)."""
     ops = tokens - label_token(len(VOCABULARY.inputs))
@@ -97,6 +108,7 @@ ENCODERS: Mapping[str, Callable[[Cells201], Tensor | GraphBatch]] = {
     "path": path,
     "sequence": sequence,
     "compact_sequence": compact_sequence,
+    "vertex_sequence": vertex_sequence,
     "graph": to_graph,
     "graph_features": features,
     "path_features": way_features,
