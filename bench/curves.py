@@ -97,8 +97,8 @@ def bare_products(curves: Tensor) -> None:
     """The matrix products without which no family can be compared on its grid."""
     for name in DISTINCT:
         points = len(FAMILIES[name].shape_grid(curves.shape[1]))
-        for block in curves.split(2048):
-            block @ torch.ones(curves.shape[1], points)
+        for start in range(0, len(curves), 2048):
+            curves[start : start + 2048] @ torch.ones(curves.shape[1], points)
 
 
 def noisy_curves(n: int, t: int) -> Tensor:

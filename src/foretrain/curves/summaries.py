@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 _RECENT_SHARE = 0.25
 _EARLY_SHARE = 0.5
+_EXPECTILE = 0.9  # the envelope's, from which the level is taken
+_ROUNDS = 8
+_TINY = 1e-12
 _LEAST_EPOCHS = 3
 _ERROR_ABOVE = 101.0  # percent; a perfect value has a finite logarithm
 
@@ -25,8 +28,9 @@ class CurveSummary:
         top: ``[n]``, mean of the highest quarter of the values (three at least): the best so far without its luck.
         recent: ``[n]``, mean over the last quarter of the epochs (three at least).
         early: ``[n]``, mean over the first half of the epochs.
-        exponent: ``[n]``, the beta of a power law of the error, ``101 - y ~ x^-beta``: its slope in logarithms over
-            the second half of the epochs, or over all where that has fewer than three; 0 for a single one.
+        exponent: ``[n]``, the beta of a power law of the error, ``101 - y ~ x^-beta``: the slope in logarithms of the
+            upper envelope (squared errors above it weigh 0.9, below it 0.1) over all but the first third of the
+            epochs, or over all where that leaves fewer than three; 0 for a single one.
         exponent_error: ``[n]``, standard error of that; infinite for fewer than three epochs.
     """
 
@@ -50,7 +54,7 @@ class CurveSummary:
         epochs = np.arange(1, curves.shape[1] + 1)
         length = (observed * epochs).max(axis=1)
         count = observed.sum(axis=1)
-        late = observed & (epochs > (length // 2)[:, None])
+        late = observed & (epochs > (length // 3)[:, None])
         late = np.where(late.sum(axis=1, keepdims=True) >= _LEAST_EPOCHS, late, observed)
         exponent, exponent_error = _power_law(np.where(late, curves, np.nan), epochs)
         recent_length = np.maximum(np.ceil(_RECENT_SHARE * length), _LEAST_EPOCHS)
@@ -67,18 +71,30 @@ class CurveSummary:
 
 
 def _power_law(curves: FloatArray, epochs: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Slope and its standard error by least squares in logarithms."""
+    """Slope of the upper envelope in logarithms, by expectile regression, and its standard error."""
     observed = ~np.isnan(curves)
     count = observed.sum(axis=1)
     x, y = (np.where(observed, values, 0) for values in (np.log(epochs), -np.log(_ERROR_ABOVE - curves)))
-    x, y = (np.where(observed, v - (v.sum(axis=1) / count)[:, None], 0) for v in (x, y))
-    spread = (x**2).sum(axis=1)
-    slope = np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(curves)), where=spread > 0)
-    squares = ((y - slope[:, None] * x) ** 2).sum(axis=1)
+    weights = observed.astype(np.float64)
+    for _ in range(_ROUNDS):
+        slope, residual = _line(x, y, weights)
+        weights = observed * np.where(residual > 0, _EXPECTILE, 1 - _EXPECTILE)
+    total = weights.sum(axis=1)
+    spread = (weights * (x - (weights * x).sum(axis=1, keepdims=True) / total[:, None]) ** 2).sum(axis=1)
     error = np.full(len(curves), np.inf)
     known = count > 2
+    squares = (weights * residual**2).sum(axis=1)
     error[known] = np.sqrt(squares[known] / ((count[known] - 2) * spread[known]))
     return slope, error
+
+
+def _line(x: FloatArray, y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Slopes ``[n]`` of weighted least squares, 0 where x does not vary, and residuals ``[n, t]``."""
+    total = weights.sum(axis=1, keepdims=True)
+    x, y = (values - (weights * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+    spread = (weights * x**2).sum(axis=1)
+    slope = np.divide((weights * x * y).sum(axis=1), spread, out=np.zeros(len(x)), where=spread > _TINY)
+    return slope, y - slope[:, None] * x
 
 
 def _mean_where(curves: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:

@@ -5,9 +5,9 @@ envelope, :mod:`.envelope`),
 
     101 - y(h) = (101 - y(T)) (h / T)^-beta,
 
-as fast as over the second half of what was observed. How much faster or slower it really falls depends on the
-learning-rate schedule, which a partial curve cannot tell: beta has a log-normal distribution around what was seen, and
-the interval grows with h / T.
+as fast as an envelope of it fell over all but the first third of what was observed. How much faster or slower it
+really falls depends on the learning-rate schedule, which a partial curve cannot tell: beta has a log-normal
+distribution around what was seen, and the interval grows with h / T.
 
 What ranks runs is another question than where they end. The level ranks them, and on most tasks the training accuracy
 does so better: the score is (level + 3 training accuracy) / 4, the latter the mean of its last value, which does not
