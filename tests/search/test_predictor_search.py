@@ -13,15 +13,18 @@ from foretrain.errors import CheckpointError, ConfigError
 from foretrain.forecast import Forecast
 from foretrain.predictors.base import Predictor
 from foretrain.predictors.gcn import GCNRanker
+from foretrain.predictors.nao import NAO
+from foretrain.predictors.training import FitSettings
 from foretrain.predictors.weisfeiler_lehman import WeisfeilerLehmanLinear
 from foretrain.search.ascent import MaximumLikelihood, binary_graphs, climb
 from foretrain.search.baselines import LocalSearch, RandomSearch, RegularizedEvolution
 from foretrain.search.guided import PredictorSearch
 from foretrain.search.history import History, Outcome
+from foretrain.search.improvement import EmbeddingAscent
 from foretrain.search.loop import SampleCount, run_search
 from foretrain.search.objectives import FunctionObjective, TableObjective
 from foretrain.search.samplers import Evolutionary, Uniform, Whole
-from foretrain.search.strategy import Proposal, Strategy
+from foretrain.search.strategy import Proposal, Strategy, StrategyFactory
 from foretrain.spaces.finite import FiniteSpace
 from foretrain.spaces.modules import Members
 from foretrain.spaces.nasbench101 import NASBench101
@@ -40,6 +43,11 @@ STRATEGIES = {
     "likelihood": functools.partial(GUIDED, sampler=MaximumLikelihood(20, steps=6)),
     "warm": functools.partial(GUIDED, sampler=Whole(), warm_start=True),
     "linear": functools.partial(PredictorSearch, predictor=WeisfeilerLehmanLinear, sampler=Whole(), growth=0.2),
+    "nao": functools.partial(
+        PredictorSearch,
+        predictor=functools.partial(NAO, width=8, hidden=4, settings=FitSettings(epochs=3)),
+        sampler=EmbeddingAscent(8, parents=4),
+    ),
 }
 
 
@@ -142,6 +150,64 @@ def test_what_the_predictor_ranks_highest_is_evaluated(objective: TableObjective
         run_search(guided, objective, 12, 0)
     with pytest.raises(ConfigError, match="cannot learn on"):
         PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), warm_start=True)
+
+
+def _meaningless(seed: int) -> TableObjective:
+    """Networks in random order, the first with the highest accuracy: it says nothing of the network."""
+    base = NASBench201()
+    distinct = FiniteSpace(base, base.sample(400, _generator(seed))).archs
+    space = FiniteSpace(base, distinct[torch.randperm(len(distinct), generator=_generator(seed + 1))])
+    return TableObjective(space, np.linspace(90, 10, len(space)))
+
+
+def _mean_place(make: StrategyFactory, seeds: range, budget: int = 24) -> float:
+    """Mean place in the table of what is evaluated, 0 for the first and 1 for the last; 0.5 is no better than luck."""
+    shares = []
+    for seed in seeds:
+        objective = _meaningless(seed)
+        history = run_search(make(objective.space, seed), objective, budget, seed)
+        shares.append(float(history.codes.double().mean()) / (len(objective.space) - 1))
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_search_profits_from_the_order_of_the_table(name: str):
+    assert _mean_place(STRATEGIES[name], range(3)) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 24 * 3))
+
+
+@pytest.mark.parametrize("sampler", [Whole(), Uniform(60), Evolutionary(60, parents=4)])
+def test_equal_forecasts_are_chosen_from_by_lot(sampler):
+    class Undecided(Predictor):
+        def fit(self, *_: object, **__: object):
+            return self
+
+        def predict(self, archs: Members, scores: object = None) -> Forecast:
+            return Forecast(np.zeros(len(archs)))
+
+    make = functools.partial(PredictorSearch, predictor=Undecided, sampler=sampler)
+    assert _mean_place(make, range(6)) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 24 * 6))
+
+
+@pytest.mark.parametrize("predictor", [GCN, WeisfeilerLehmanLinear], ids=["gcn", "linear"])
+def test_forecasts_do_not_depend_on_where_a_network_stands(predictor):
+    base = NASBench101()
+    archs = base.sample(300, _generator(22))
+    order = torch.randperm(300, generator=_generator(23))
+    straight, shuffled = FiniteSpace(base, archs), FiniteSpace(base, archs[order])
+    known = straight.archs[torch.arange(0, len(straight), 9)]
+    accuracy = base.encode(known, "graph").adjacency.sum((1, 2)).double().numpy()
+    found = []
+    for space in (straight, shuffled):
+        learned = predictor(space=space, seed=0).fit(Members(space.find(known)), accuracy)
+        scores = learned.predict(space.enumerate()).score
+        found.append(scores[space.find(straight.archs).numpy()])
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
+def test_an_ascent_needs_an_embedding(objective: TableObjective):
+    strategy = PredictorSearch(objective.space, 0, predictor=GCN, sampler=EmbeddingAscent(5))
+    with pytest.raises(ConfigError, match="NAO"):
+        run_search(strategy, objective, 12, 0)
 
 
 @pytest.mark.parametrize("sampler", [Uniform(200), Evolutionary(200, parents=5), MaximumLikelihood(30, steps=8)])

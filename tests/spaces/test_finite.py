@@ -113,3 +113,16 @@ def test_neighbourhoods_have_one_number_each(space):
             assert meaning.setdefault(int(codes[graph, side * size + vertex]), colour) == colour
     assert len(set(meaning.values())) == len(meaning)
     assert (codes[:, :size][~graphs.mask] == -1).all()
+
+
+def test_sequences_of_what_is_no_member_describe_no_network():
+    base = NASBench201()
+    drawn = base.sample(40, torch.Generator().manual_seed(3))
+    space = FiniteSpace(base, drawn[:20])
+    tokens = torch.as_tensor(base.encode(drawn, "compact_sequence"))
+    tokens[5] = 0
+    found, valid = space.decode(tokens, "compact_sequence")
+    members = space.find(drawn)
+    members[5] = -1
+    assert torch.equal(valid, members >= 0)
+    assert torch.equal(found.index, members[members >= 0])

@@ -39,6 +39,8 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
         codes, first = _first_of_each(base.codes(archs))
         self.listed, order = first.sort()
         self.name = base.name
+        self.encoders = base.encoders  # type: ignore[misc] - the same for all of this object, which is what counts
+        self.decoders = base.decoders  # type: ignore[misc]
         self.base = base
         self.archs = archs[self.listed]
         self._codes = codes
@@ -79,6 +81,14 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
             self._encoded[kind] = self.base.encode(self.archs, kind)
         encoded = self._encoded[kind]
         return encoded if archs is self._all else encoded[archs.index]
+
+    def decode(self, tokens: Tensor, kind: str) -> tuple[Members, Tensor]:
+        """Turns sequences back in the base space; those of architectures that are no members describe none here."""
+        archs, valid = self.base.decode(tokens, kind)
+        found = self.find(archs)
+        listed = valid.clone()
+        listed[valid] = found != _UNKNOWN
+        return Members(found[found != _UNKNOWN]), listed
 
     def sample(self, n: int, generator: torch.Generator) -> Members:
         """Draws n members uniformly, with replacement."""

@@ -35,6 +35,10 @@ class SearchStudy(Study):
         baselines: Other searches by name: partials of strategies.
         budget: Networks that a search evaluates.
         runs: Searches of each method; run r begins from the same networks for all that begin with as many.
+        only: Names of the methods to run; None runs all.
+
+    Raises:
+        ConfigError: A name stands for two methods, or for none.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class SearchStudy(Study):
         baselines: dict[str, Callable[..., Strategy]],
         budget: Annotated[int, Field(ge=5)] = 300,
         runs: Annotated[int, Field(ge=1)] = 20,
+        only: list[str] | None = None,
     ) -> None:
         self.benchmark = benchmark
         self.budget = budget
@@ -55,7 +60,10 @@ class SearchStudy(Study):
         }
         if twice := guided.keys() & baselines.keys():
             raise ConfigError("baselines", "names a method that samplers name too", sorted(twice))
-        self.methods = guided | baselines
+        methods = guided | baselines
+        if unknown := set(only or []) - methods.keys():
+            raise ConfigError("only", "names no method", sorted(unknown), sorted(methods))
+        self.methods = {name: methods[name] for name in only or methods}
 
     def run(self, context: RunContext) -> dict[str, float]:
         """Does the study; see :class:`foretrain.runtime.study.Study`."""
