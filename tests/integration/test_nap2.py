@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -138,12 +139,19 @@ def predict(checkpoint: Path, source: Path, output: Path, *overrides: str) -> No
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     cache, folder = tmp_path / "cache", tmp_path / "run"
     call = command("train.py", *options(folder, cache, "parallel.workers=2", "data.population=500"))
-    with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as job:
+    # Where the tests run in the background of a shell this signal is ignored, and children inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    job = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
+    try:
         while len(list(cache.glob("*/records/net-*.json"))) < 3:
             assert job.poll() is None
             time.sleep(0.05)
         os.killpg(job.pid, signal.SIGINT)
-        _, errors = job.communicate(timeout=60)
+        _, errors = job.communicate(timeout=120)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGKILL)
     assert job.returncode == 130
     assert f"the same command with run_dir={folder} goes on" in errors
     assert "Traceback" not in errors

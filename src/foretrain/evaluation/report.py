@@ -9,6 +9,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+_WIDTH_OF_FILES = 160  # so that little is cut off where the output goes to a file
+
 
 def markdown_table(table: pd.DataFrame, digits: int = 3) -> str:
     """Returns a Markdown table; floats with so many digits after the point, NaN as a dash."""
@@ -34,7 +36,8 @@ def print_table(table: pd.DataFrame, title: str, digits: int = 3) -> None:
         shown.add_column(str(name), justify="left" if kind == "object" else "right")
     for row in table.itertuples(index=False):
         shown.add_row(*(format_cell(value, digits) for value in row))
-    Console().print(shown)
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDTH_OF_FILES)).print(shown)
 
 
 def format_cell(value: object, digits: int) -> str:
