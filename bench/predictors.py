@@ -38,8 +38,7 @@ def main() -> None:
     print(f"{'':26}{'fit s':>10}{'ratio':>9}{'query s':>10}{'ratio':>9}")
     for name, make in PREDICTORS.items():
         predictor = make(space=space)
-        fitted = seconds(lambda make=make: make(space=space).fit(archs, accuracies), runs=1)
-        predictor.fit(archs, accuracies)
+        fitted = seconds(lambda predictor=predictor: predictor.fit(archs, accuracies), runs=1)
         asked = seconds(lambda predictor=predictor: predictor.predict(others))
         print(f"{name:26}{fitted:10.3f}{fitted / fit:9.1f}{asked:10.4f}{asked / query:9.2f}")
 

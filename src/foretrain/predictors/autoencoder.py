@@ -116,7 +116,8 @@ class SequenceAutoencoder(nn.Module):
     def _speak(self, hidden: Tensor, memory: Tensor) -> Tensor:
         attention = torch.softmax(self.query(hidden) @ memory.mT, dim=-1)
         mixed = torch.tanh(self.mix(torch.cat([attention @ memory, hidden], dim=-1)))
-        return self.speak((mixed + hidden) * _HALF)
+        logits: Tensor = self.speak((mixed + hidden) * _HALF)
+        return logits
 
 
 def summarise(memory: Tensor) -> Code:
@@ -130,7 +131,7 @@ def reconstruction_accuracy(network: SequenceAutoencoder, tokens: Tensor) -> tup
     """Returns the share of tokens, and of whole sequences, that come back when decoded freely from their code."""
     if not len(tokens):
         return float("nan"), float("nan")
-    spoken = torch.cat([network.speak_freely(network.encode(part)) for part in tokens.split(_AT_ONCE)])
+    spoken = torch.cat([network.speak_freely(network.encode(part)) for part in torch.split(tokens, _AT_ONCE)])
     right = spoken == tokens
     return float(right.float().mean()), float(right.all(1).float().mean())
 

@@ -176,7 +176,7 @@ class ShapedAutoencoder(SequenceAutoencoder):
     @torch.no_grad()
     def embed(self, tokens: Tensor, features: Tensor | None = None) -> Tensor:
         """Returns the embeddings ``float32[n, d]`` of any number of sequences and their features."""
-        places = torch.arange(len(tokens)).split(_AT_ONCE)
+        places = torch.split(torch.arange(len(tokens)), _AT_ONCE)
         seen = [None if features is None else features[place] for place in places]
         return torch.cat([self.place(self.encode(tokens[at]), see) for at, see in zip(places, seen, strict=True)])
 

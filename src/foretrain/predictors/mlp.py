@@ -68,7 +68,8 @@ class PerceptronEnsemble(nn.Module):
 
     def loss(self, batch: LabelledColumns) -> Tensor:
         """Returns the mean absolute error, summed over the members, so that each is trained as if alone."""
-        return (self(batch.columns) - batch.target).abs().mean(1).sum()
+        error: Tensor = (self(batch.columns) - batch.target).abs().mean(1)
+        return error.sum()
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ class NAONetwork(SequenceAutoencoder):
     @torch.no_grad()
     def foresee(self, tokens: Tensor) -> Tensor:
         """Returns the standardised accuracies ``float32[n]`` of any number of sequences."""
-        return torch.cat([self.score(self.encode(part).embedding) for part in tokens.split(_AT_ONCE)])
+        return torch.cat([self.score(self.encode(part).embedding) for part in torch.split(tokens, _AT_ONCE)])
 
     def ascend(self, tokens: Tensor, step: float, steps: int) -> Code:
         """Moves the code of sequences uphill: so many steps along the gradient of their score."""
@@ -147,7 +147,8 @@ class NAO(Regressor[LearnedNAO]):
         spoken = network.speak_freely(network.ascend(tokens, step, steps))
         found, valid = self.space.decode(spoken, sequence_kind(self.space))
         moved = (to_tokens(self.space, found) != tokens[valid]).any(1)
-        return found[moved.nonzero().flatten()]
+        changed: Architectures = found[moved.nonzero().flatten()]
+        return changed
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> LearnedNAO:
         network, target, table = self._begin(known)

@@ -48,7 +48,8 @@ class Target:
     def backward(self, values: FloatArray) -> FloatArray:
         """Turns what a model foresees into accuracies within 0 to 100."""
         accuracies = _BACKWARD[self.transform](values * self.scale + self.mean)
-        return np.clip(accuracies, self.lowest, self.highest)
+        clipped: FloatArray = np.clip(accuracies, self.lowest, self.highest)
+        return clipped
 
 
 def _log_error(accuracies: FloatArray) -> FloatArray:

@@ -111,8 +111,7 @@ class AblatePredictor(Study):
         folder.write_report("\n\n".join(sections) + "\n")
         print_variants(summary)
         seconds = forecasts.groupby("predictor", sort=False)[["fit_seconds", "query_seconds"]].mean()
-        named = {f"{name}/{column}": seconds.loc[name, column] for name in seconds.index for column in seconds}
-        return {"run": time.perf_counter() - started} | named
+        return {"run": time.perf_counter() - started} | flat_metrics(seconds.reset_index())
 
     def _variants(self, seed: int) -> dict[str, Variant]:
         """All jobs; the name of a combination and the number of its split make the key."""

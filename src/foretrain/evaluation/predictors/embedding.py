@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from sklearn.manifold import TSNE
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.errors import ConfigError
 from foretrain.evaluation.figures import coloured_planes
+from foretrain.evaluation.predictors.judging import flat_metrics
 from foretrain.evaluation.report import markdown_table, print_table
 from foretrain.metrics.rank import spearman
 from foretrain.predictors.autoencoder import reconstruction_accuracy
@@ -61,7 +62,7 @@ class EmbeddingStudy(Study):
         truth = task.accuracy[split.test]
         rows, planes = [], {}
         for name, make in self.makes.items():
-            predictor = make(space=task.space, seed=derive_seed(context.seed, "emprox"))
+            predictor = cast("EmProx", make(space=task.space, seed=derive_seed(context.seed, "emprox")))
             predictor.fit(train, task.accuracy[split.train])
             network = predictor.learned.network
             tokens, whole = reconstruction_accuracy(network, predictor.tokens(shown))
@@ -69,8 +70,7 @@ class EmbeddingStudy(Study):
             rows.append({"embedding": name, "spearman": spearman(truth, foreseen), "tokens": tokens, "cells": whole})
             planes[name] = in_the_plane(predictor.embed(shown).numpy(), context.seed)
         table = pd.DataFrame(rows)
-        by_name = table.set_index("embedding")
-        folder.write_metrics({f"{name}/{column}": by_name.loc[name, column] for name in planes for column in by_name})
+        folder.write_metrics(flat_metrics(table.rename(columns={"embedding": "predictor"})))
         parts = [
             pd.DataFrame({"embedding": name, "row": split.test, "truth": truth, "x": plane[:, 0], "y": plane[:, 1]})
             for name, plane in planes.items()

@@ -66,7 +66,7 @@ def summarise(trials: pd.DataFrame, seed: int, reference: str | None = None) -> 
 
 
 def flat_metrics(summary: pd.DataFrame) -> dict[str, float]:
-    """Returns the summary under names like ``emprox/spearman`` and ``emprox/spearman_std``."""
+    """Returns a table of one row a predictor as numbers with names like ``emprox/spearman``."""
     rows = summary.set_index("predictor")
     return {f"{name}/{column}": float(rows.loc[name, column]) for name in rows.index for column in rows.columns}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from foretrain.benchmarks.task import BenchmarkTask
@@ -79,4 +81,4 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_deviation(mean: float, deviation: float) -> str:
-    return "-" if pd.isna(mean) else f"{mean:.3f} ± {deviation:.3f}"
+    return "-" if math.isnan(mean) else f"{mean:.3f} ± {deviation:.3f}"

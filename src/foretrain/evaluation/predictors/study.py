@@ -87,5 +87,4 @@ class ComparePredictors(Study):
         )
         write_report(folder, self.benchmark, draw, trials, summary)
         print_summary(summary, seconds)
-        timed = seconds.set_index("predictor")
-        return {"run": ran} | {f"{name}/{column}": timed.loc[name, column] for name in timed.index for column in timed}
+        return {"run": ran} | flat_metrics(seconds)

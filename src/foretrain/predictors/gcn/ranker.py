@@ -25,6 +25,9 @@ from foretrain.spaces.base import Architectures, SearchSpace
 _VIEWS: WeakKeyDictionary[Architectures, dict[tuple[Normalization, int], Neighbourhoods]] = WeakKeyDictionary()
 """What GCNs see of a batch, as long as the batch lives: a search ranks the same whole space again and again."""
 
+_HALVINGS = 4
+"""A descent that fails is repeated so many times, at half the learning rate each time."""
+
 
 class GCNRanker(Regressor[GCN]):
     """A graph convolutional network that learns from all pairs which of two networks is better.
@@ -38,7 +41,8 @@ class GCNRanker(Regressor[GCN]):
         widths: Features of the graph convolutions.
         epochs: Steps of the descent, each over all pairs, from random weights.
         update_epochs: Steps of a warm start (:meth:`update`).
-        learning_rate: Learning rate of the first step; it falls to zero as a cosine.
+        learning_rate: Learning rate of the first step; it falls to zero as a cosine. A descent that diverges, or
+            after which no unit is active any more, is done again at half of it.
         momentum: Momentum of the descent.
         weight_decay: L2 regularisation.
         normalization: See :class:`foretrain.predictors.gcn.network.GCN`.
@@ -76,7 +80,7 @@ class GCNRanker(Regressor[GCN]):
             return self.fit(archs, accuracies)
         check_kind(self.space, archs)
         known = Labelled(archs, np.asarray(accuracies, dtype=np.float64), {})
-        self._learned = self._descend(self._module(self.update_epochs, self.learned), known)
+        self._learned = self._descend(self.update_epochs, known, self.learned)
         return self
 
     def state(self) -> Mapping[str, Tensor]:
@@ -86,11 +90,11 @@ class GCNRanker(Regressor[GCN]):
     def set_state(self, weights: Mapping[str, Tensor]) -> None:
         """Goes on from the weights that :meth:`state` returned."""
         if weights:
-            self._learned = self._module(1).gcn
+            self._learned = self._module(1, self.learning_rate).gcn
             self._learned.load_state_dict(weights)
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> GCN:
-        return self._descend(self._module(self.epochs), known)
+        return self._descend(self.epochs, known)
 
     @torch.no_grad()
     def _foresee(self, learned: GCN, archs: Architectures, scores: Scores) -> Forecast:
@@ -98,21 +102,29 @@ class GCNRanker(Regressor[GCN]):
             return Forecast(np.empty(0))
         return Forecast(self._views(learned, archs).score(learned).double().cpu().numpy())
 
-    def _module(self, steps: int, start: GCN | None = None) -> RankerModule:
+    def _module(self, steps: int, learning_rate: float, start: GCN | None = None) -> RankerModule:
         """A module with weights that depend on the seed only, or with those of ``start``."""
         before = random_state()
         seed_everything(derive_seed(self.seed, "ranker"))
         labels = self.space.encode(self.space.sample(1, torch.Generator()), "graph").vertices.shape[2]
-        options = (self.learning_rate, self.momentum, self.weight_decay)
+        options = (learning_rate, self.momentum, self.weight_decay)
         module = RankerModule(labels, self.widths, self.normalization, *options, steps)
         set_random_state(before)
         if start is not None:
             module.gcn.load_state_dict(start.state_dict())
         return module
 
-    def _descend(self, module: RankerModule, known: Labelled) -> GCN:
-        graphs = Neighbourhoods.of(self.space.encode(known.archs, "graph"), module.gcn)
-        module.descend(RankedGraphs(graphs, torch.from_numpy(known.accuracies)))
+    def _descend(self, steps: int, known: Labelled, start: GCN | None = None) -> GCN:
+        """Learns from random weights or those of ``start``; where that fails, anew at half the learning rate."""
+        batch: RankedGraphs | None = None
+        for halvings in range(_HALVINGS + 1):
+            module = self._module(steps, self.learning_rate / 2**halvings, start)
+            if batch is None:
+                graphs = Neighbourhoods.of(self.space.encode(known.archs, "graph"), module.gcn)
+                batch = RankedGraphs(graphs, torch.from_numpy(known.accuracies))
+            module.descend(batch)
+            if _tells_apart(module.gcn, batch):
+                break
         if not all(weight.isfinite().all() for weight in module.gcn.parameters()):
             raise DataError("GCNRanker", "its weights are no longer finite", "Lower the learning rate")
         return module.gcn.eval()
@@ -123,3 +135,10 @@ class GCNRanker(Regressor[GCN]):
         if form not in kept:
             kept[form] = Neighbourhoods.of(self.space.encode(archs, "graph"), gcn)
         return kept[form]
+
+
+@torch.no_grad()
+def _tells_apart(gcn: GCN, batch: RankedGraphs) -> bool:
+    """Whether the scores are finite and not all equal: where all units are dead, nothing is learned any more."""
+    scores = batch.graphs.score(gcn)
+    return bool(scores.isfinite().all() and (scores != scores[0]).any())
