@@ -17,8 +17,11 @@ from foretrain.curves.distribution import HIGHEST, Distribution, FloatArray, con
 from foretrain.curves.gaussian_process import AveragedGaussianProcess
 from foretrain.curves.observation import Observation
 from foretrain.curves.summaries import CurveSummary
+from foretrain.curves.zero_shot import power_law_forecast
 
 LEAST_FINISHED = 5
+_REACH = 0.5  # standard deviations outside the finished runs over which their lesson fades; chosen on our own curves
+_TINY = 1e-9
 _LEAST_ERROR = 1.0  # points; keeps the logarithm of a perfect run finite
 
 
@@ -38,7 +41,7 @@ def forecast_from_finished(partial: Observation, finished: Observation, horizon:
     held_out_ratios = np.empty((len(lengths), len(final)))
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        calibration = _Calibration.fit(finished.until(length), final)
+        calibration = _Calibration.fit(finished.until(length), final, horizon)
         mean[rows], deviation[rows] = calibration.predict(partial.until(length)[rows])
         held_out_ratios[rows] = calibration.held_out_ratios
     return conformal_distribution(mean, deviation, held_out_ratios, level)
@@ -50,29 +53,39 @@ class _Calibration:
 
     They work in the negative logarithm of the error that is left, which spreads the good runs, of which there are many,
     and holds together the bad ones, of which each is bad in its own way; and learn how it differs from that of the
-    level so far, so that a run like none of the finished ones stays where it is.
+    level so far. A run outside the range of the finished ones is one of which they teach little: with the distance to
+    that range its forecast goes over to the zero-shot one.
 
     Attributes:
         processes: One for each view of :func:`_views`.
+        examples: ``[m, d]``, the smallest view of the finished curves, whose range is meant.
+        horizon: The final epoch.
         held_out_ratios: ``[m]``, errors of each finished run foreseen without it over their deviations, ascending.
     """
 
     processes: list[AveragedGaussianProcess]
+    examples: FloatArray
+    horizon: int
     held_out_ratios: FloatArray
 
     @classmethod
-    def fit(cls, finished: Observation, final: FloatArray) -> _Calibration:
+    def fit(cls, finished: Observation, final: FloatArray, horizon: int) -> _Calibration:
         reached = _reached(finished)
         gain = _to_log_error(final) - reached
-        processes = [AveragedGaussianProcess.fit(view, gain) for view in _views(finished)]
+        views = _views(finished)
+        processes = [AveragedGaussianProcess.fit(view, gain) for view in views]
         mean, deviation = _combined(reached, [(p.held_out, p.held_out_deviation) for p in processes])
-        return cls(processes, np.sort(np.abs(final - mean) / deviation))
+        trust = _trust(views[0], *_ranges_without_each(views[0]), views[0])
+        mean = trust * mean + (1 - trust) * power_law_forecast(finished.valid, horizon)
+        return cls(processes, views[0], horizon, np.sort(np.abs(final - mean) / deviation))
 
     def predict(self, partial: Observation) -> tuple[FloatArray, FloatArray]:
         """Returns means and deviations ``[n]`` in points."""
         views = _views(partial)
         forecasts = [process.predict(view) for process, view in zip(self.processes, views, strict=True)]
-        return _combined(_reached(partial), forecasts)
+        mean, deviation = _combined(_reached(partial), forecasts)
+        trust = _trust(views[0], self.examples.min(axis=0), self.examples.max(axis=0), self.examples)
+        return trust * mean + (1 - trust) * power_law_forecast(partial.valid, self.horizon), deviation
 
 
 def _views(observation: Observation) -> list[FloatArray]:
@@ -86,6 +99,22 @@ def _views(observation: Observation) -> list[FloatArray]:
         more = [*few, valid.early, train.early]
         columns = [few, more, [*more, valid.recent, train.top]]
     return [np.stack(view, axis=1) for view in columns]
+
+
+def _trust(features: FloatArray, lowest: FloatArray, highest: FloatArray, examples: FloatArray) -> FloatArray:
+    """One for runs inside a range, less with the distance ``[n]`` to it in standard deviations of the examples."""
+    outside = np.maximum(np.maximum(lowest - features, features - highest), 0)
+    distance = (outside / np.maximum(examples.std(axis=0), _TINY)).max(axis=1)
+    trust: FloatArray = np.exp(-0.5 * (distance / _REACH) ** 2)
+    return trust
+
+
+def _ranges_without_each(examples: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest of all other examples, each ``[m, d]``."""
+    ordered = np.sort(examples, axis=0)
+    lowest = np.where(examples <= ordered[0], ordered[1], ordered[0])
+    highest = np.where(examples >= ordered[-1], ordered[-2], ordered[-1])
+    return lowest, highest
 
 
 def _reached(observation: Observation) -> FloatArray:

@@ -54,6 +54,13 @@ def forecast_without_finished(partial: Observation, horizon: int, level: float, 
     return Distribution(_score(partial, reached), values[:, 0], values[:, 1], values[:, 2], values[:, 3:])
 
 
+def power_law_forecast(curves: FloatArray, horizon: int) -> FloatArray:
+    """Returns the mean forecast ``[n]`` of validation curves ``[n, t]``, each by itself."""
+    summary = CurveSummary.of(curves)
+    growth = np.maximum(summary.exponent, 0) * np.log(horizon / summary.length)
+    return _quantiles(upper_envelope(curves), growth, np.array([0.5]))[:, 0]
+
+
 def pooled_exponents(exponents: FloatArray, errors: FloatArray) -> FloatArray:
     """Returns the common exponent of a batch of like curves, or each its own where they differ.
 
