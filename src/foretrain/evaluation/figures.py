@@ -49,7 +49,7 @@ def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: 
         about: What the networks were, in a few words; stands below the title.
     """
     sizes = sorted(table["final_size"].unique())
-    figure = _figure(2.0 + 4.0 * len(sizes), 10)
+    figure = _figure(2.0 + 4.0 * len(sizes), 12)
     axes = figure.subplots(len(_SELECTION_ROWS), len(sizes), sharex="col", sharey="row", squeeze=False)
     for column, size in enumerate(sizes):
         of_size = table[table["final_size"] == size]
@@ -61,6 +61,7 @@ def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: 
         axes[row, 0].set_ylabel(label, fontsize=_FONT_SIZE)
         if metric == "accuracy_difference":
             axes[row, 0].set_yscale("symlog", linthresh=1)  # a few settings choose very badly
+            axes[row, 0].set_ylim(bottom=-0.1)
             axes[row, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         else:
             axes[row, 0].yaxis.set_major_formatter(PercentFormatter(1))
