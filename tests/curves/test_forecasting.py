@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from foretrain.curves import extrapolate
 from foretrain.curves.baselines import best_so_far, curve_svr, last_value, mean_of_last_three, scipy_fits, sum_of_losses
 from foretrain.curves.distribution import PROBABILITIES
+from foretrain.curves.summaries import CurveSummary
 from foretrain.curves.zero_shot import pooled_exponents
 from foretrain.errors import DataError
 
@@ -97,6 +98,25 @@ def test_few_shot_learns_the_jump_and_its_intervals_hold() -> None:
         errors_zero.append(np.abs(extrapolate(*partial).mean - final).mean())
     assert 0.85 <= np.mean(inside) <= 0.95
     assert np.mean(errors) < 0.5 * np.mean(errors_zero)
+
+
+def test_a_run_far_from_all_finished_ones_is_foreseen_as_if_none_had_finished() -> None:
+    valid, _ = runs(seed=7)
+    finished = np.clip(valid[:20] / 4 + 70, 0, 100)
+    far = np.full((1, 10), 12.0) + np.arange(10) / 5
+    few, zero = extrapolate(far, HORIZON, finished=finished), extrapolate(far, HORIZON, pool=False)
+    np.testing.assert_allclose(few.mean, zero.mean, atol=1e-6)
+    alike = extrapolate(finished[:5, :10], HORIZON, finished=finished)
+    assert np.abs(alike.mean - finished[:5, -1]).mean() < 3
+
+
+def test_dips_of_single_epochs_hardly_change_the_exponent() -> None:
+    x = np.arange(1, 25)
+    smooth = 101 - 60 * x**-0.3
+    dips = np.where(x % 5 == 0, 4.0, 0.0)
+    summary = CurveSummary.of(np.stack([smooth, smooth - dips]))
+    assert summary.exponent[0] == pytest.approx(0.3, abs=1e-6)
+    assert summary.exponent[1] == pytest.approx(0.3, abs=0.05)
 
 
 def test_zero_shot_intervals_grow_with_the_horizon() -> None:
