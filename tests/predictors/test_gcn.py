@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from scipy import stats
 
+from foretrain.errors import DataError
 from foretrain.predictors.gcn import GCNRanker
 from foretrain.predictors.gcn.loss import pairwise_cross_entropy
 from foretrain.predictors.gcn.module import RankedGraphs, RankerModule
@@ -179,3 +181,20 @@ def test_the_state_carries_a_ranker_on():
     for ranker in (first, second):
         ranker.update(train, _convolutions(train))
     np.testing.assert_array_equal(first.predict(train).score, second.predict(train).score)
+
+
+def test_a_descent_that_kills_all_units_is_done_again_at_a_lower_rate():
+    space = NASBench101()
+    archs = space.sample(20, _generator(30))
+    accuracies = archs.adjacency.sum((1, 2)).double().numpy()
+    graphs = space.encode(archs, "graph")
+    options = {"widths": (16, 16), "learning_rate": 20.0}
+    module = RankerModule(graphs.vertices.shape[2], (16, 16), "one_sided", 20.0, 0.9, 0.0, 60)
+    batch = RankedGraphs(Neighbourhoods.of(graphs, module.gcn), torch.from_numpy(accuracies))
+    module.descend(batch)
+    assert np.ptp(batch.graphs.score(module.gcn).detach().numpy()) == 0
+    ranker = GCNRanker(space, epochs=60, update_epochs=60, **options).fit(archs, accuracies)
+    assert stats.spearmanr(ranker.predict(archs).score, accuracies).statistic > 0.5
+    hopeless = GCNRanker(space, epochs=60, widths=(16, 16), learning_rate=1e6)
+    with pytest.raises(DataError, match="no longer finite"):
+        hopeless.fit(archs, accuracies)

@@ -39,7 +39,7 @@ class FiniteSpace(SearchSpace[Members], Generic[A]):
         codes, first = _first_of_each(base.codes(archs))
         self.listed, order = first.sort()
         self.name = base.name
-        self.encoders = base.encoders  # type: ignore[misc] - the same for all of this object, which is what counts
+        self.encoders = base.encoders  # type: ignore[misc]
         self.decoders = base.decoders  # type: ignore[misc]
         self.base = base
         self.archs = archs[self.listed]
