@@ -153,7 +153,7 @@ def test_history_is_a_folder_of_the_logs_of_earlier_runs(tmp_path):
 def test_weights_and_biases_shows_forecast_against_truth(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     logged = {}
-    logger = WandbLogger(save_dir=tmp_path, project="test", offline=True)
+    logger = WandbLogger(save_dir=tmp_path, project="test", mode="offline")
     monkeypatch.setattr(type(logger.experiment), "log", lambda run, data, *_, **__: logged.update(data))
     fit(GOOD, ForecastFinal("val_acc", target=0.9), tmp_path, logger=logger)
     assert {"forecast/val_acc", "forecast/probability", "forecast/val_acc_against_truth"} <= set(logged)

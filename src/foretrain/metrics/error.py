@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from numpy.typing import ArrayLike
 
 from foretrain.metrics.checks import complete_pair
@@ -31,7 +33,7 @@ def rmse(truth: ArrayLike, mean: ArrayLike) -> float:
     Raises:
         ValueError: The arrays differ in shape or hold NaN.
     """
-    return mse(truth, mean) ** 0.5
+    return math.sqrt(mse(truth, mean))
 
 
 def mse(truth: ArrayLike, mean: ArrayLike) -> float:

@@ -20,7 +20,7 @@ def neighbourhoods(graphs: GraphBatch) -> Tensor:
     numbers; in larger graphs a number is a hash of 63 bits.
     """
     v, labels = graphs.vertices.shape[1:]
-    of_neighbour, of_own = _multipliers(v, labels).to(graphs.device).split(labels)
+    of_neighbour, of_own = torch.split(_multipliers(v, labels).to(graphs.device), labels)
     own = of_own[graphs.vertices.argmax(2)]
     codes = []
     for side, adjacency in enumerate((graphs.adjacency, graphs.adjacency.mT)):
