@@ -39,7 +39,8 @@ class BothAccuracies(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates a copy, so that the training goes on as if nothing had been asked."""
-        network: Any = deepcopy(pl_module.network).eval()
+        network: Any = deepcopy(pl_module.network)
+        network.eval()
         usual = self._accuracy(network)
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -48,7 +49,8 @@ class BothAccuracies(Callback):
 
     def _accuracy(self, network: nn.Module) -> float:
         with torch.no_grad():
-            return 100 * (network(self.images).argmax(dim=1) == self.labels).double().mean().item()
+            right = network(self.images).argmax(dim=1) == self.labels
+        return 100 * float(right.double().mean())
 
 
 def main() -> None:
