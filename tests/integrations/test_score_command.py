@@ -145,7 +145,7 @@ def test_folders_of_images_and_archives_of_bytes(tmp_path):
     np.savez(tmp_path / "a.npz", images=draw.integers(0, 255, (9, 5, 4, 3), dtype=np.uint8), labels=np.arange(9))
     assert read_batch(tmp_path / "a.npz", 64, seed=0)[0].shape == (9, 3, 5, 4)
     np.savez(tmp_path / "b.npz", images=np.zeros((3, 2)))
-    for path, text in (("b.npz", "no archive with inputs and labels"), ("", "no PNG or JPEG")):
+    for path, text in (("b.npz", "has the arrays images, and none of y, labels, targets"), ("", "no PNG or JPEG")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=text):
             read_batch(tmp_path / (path or "empty"), 4, seed=0)

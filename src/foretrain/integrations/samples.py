@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,7 @@ def read_batch(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
 def _read_archive(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            inputs, labels = (
-                torch.from_numpy(arrays[next(name for name in names if name in arrays)]) for names in (_INPUTS, _LABELS)
-            )
+            inputs, labels = (torch.from_numpy(arrays[_find(names, arrays, path)]) for names in (_INPUTS, _LABELS))
     except (OSError, ValueError, EOFError, RuntimeError) as error:
         remedy = "Give an .npz file with the arrays x and y, or a folder"
         raise DataError(path, f"is no archive with inputs and labels ({error})", remedy) from error
@@ -61,6 +60,15 @@ def _read_archive(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
     if inputs.dtype == torch.uint8 and inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
         inputs = inputs.permute(0, 3, 1, 2).contiguous()
     return inputs, labels[chosen]
+
+
+def _find(names: Sequence[str], arrays: Collection[str], path: Path) -> str:
+    """The first of the names that the archive has."""
+    for name in names:
+        if name in arrays:
+            return name
+    remedy = f"Save it as {' or '.join(names)}"
+    raise DataError(path, f"has the arrays {', '.join(arrays) or '(none)'}, and none of {', '.join(names)}", remedy)
 
 
 def _read_folder(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:

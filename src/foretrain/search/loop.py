@@ -96,6 +96,8 @@ def run_search(
         if path is not None and time.monotonic() - saved >= save_seconds:
             _save(Path(path), label, history, strategy, count)
             saved = time.monotonic()
+    if path is not None and save_seconds > 0:
+        _save(Path(path), label, history, strategy, count)
     return history
 
 
