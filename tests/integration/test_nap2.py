@@ -205,8 +205,16 @@ def test_a_wrong_config_ends_with_2_and_writes_nothing(tmp_path, overrides, code
     ended = train(tmp_path / "run", tmp_path / "cache", *overrides)
     assert ended.code == code, ended.errors
     assert message in ended.errors
+    assert "executing job" not in ended.errors
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_every_job_of_a_sweep_is_tried(tmp_path):
+    ended = run_here("train.py", "-m", "experiment=nap2", "seed=-1,-2", folder=tmp_path)
+    assert ended.code == 2, ended.errors
+    assert "value: -1" in ended.errors
+    assert "value: -2" in ended.errors
 
 
 def damage_snapshot(folder: Path, recording: Path) -> list[str]:

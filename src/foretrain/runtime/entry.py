@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from foretrain.errors import ForetrainError
+from foretrain.errors import ForetrainError, InterruptedRunError
 from foretrain.runtime.ranks import rank
 
 USAGE_ERROR = 2
@@ -26,7 +26,7 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
     """Composes the config from the command line and calls ``task`` with it.
 
     Ends the process with 2 for a wrong usage or config and 1 for bad data, with one clear message and no traceback;
-    an unexpected exception keeps its traceback.
+    an unexpected exception keeps its traceback. Of a sweep, the jobs after one that failed so are run too.
 
     Args:
         task: Import path ``module:function`` of what to do with the composed config; imported only then, so that
@@ -34,10 +34,16 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         config_folder: The ``conf`` folder.
         config_name: The primary config in it, without its ending.
     """
+    failures: list[ForetrainError] = []
 
     def job(config: DictConfig) -> None:
         module, _, function = task.partition(":")
-        getattr(importlib.import_module(module), function)(config)
+        try:
+            getattr(importlib.import_module(module), function)(config)
+        except InterruptedRunError:
+            raise
+        except ForetrainError as error:  # the other jobs of a sweep go on
+            failures.append(error)
 
     # Hydra swallows exceptions and ends with 1 for all of them, unless it is told not to.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -50,6 +56,8 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         _fail(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_hydra_message(error), USAGE_ERROR)
+    if failures:
+        _fail("\n".join(map(str, failures)), failures[0].exit_code)
 
 
 def _hydra_message(error: BaseException) -> str:
