@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+Z90 = 1.6448536269514722
+"""A normal variable lies within so many standard deviations of its mean with probability 0.9."""
+
 
 @dataclass(frozen=True)
 class Forecast:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from foretrain.errors import ConfigError
 from foretrain.predictors.base import FloatArray
 from foretrain.predictors.tabular import Guess, TabularRegressor
 from foretrain.predictors.targets import Transform
 from foretrain.predictors.trees import Count, Share, numpy_seed
+from foretrain.runtime.extras import import_extra
 from foretrain.spaces.base import SearchSpace
+
+_EXTRA = "baselines"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class XGBoostTrees:
 
     @cached_property
     def _booster(self) -> Any:  # noqa: ANN401 - the library is optional
-        booster = optional("xgboost").Booster({"nthread": 1})
+        booster = import_extra("xgboost", _EXTRA).Booster({"nthread": 1})
         booster.load_model(bytearray(self.text, "utf-8"))
         return booster
 
@@ -52,7 +52,7 @@ class LightGBMTrees:
 
     @cached_property
     def _booster(self) -> Any:  # noqa: ANN401 - the library is optional
-        return optional("lightgbm").Booster(model_str=self.text)
+        return import_extra("lightgbm", _EXTRA).Booster(model_str=self.text)
 
     def __call__(self, columns: FloatArray) -> Guess:
         """Foresees ``float64[m, d]`` columns."""
@@ -99,7 +99,7 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
         self.depth = depth
         self.rows = rows
         self.share = share
-        self._library = optional("xgboost")
+        self._library = import_extra("xgboost", _EXTRA)
 
     def _learn_columns(self, columns: FloatArray, values: FloatArray) -> XGBoostTrees:
         options = {
@@ -154,7 +154,7 @@ class LightGBM(TabularRegressor[LightGBMTrees]):
         self.leaves = leaves
         self.in_leaf = in_leaf
         self.share = share
-        self._library = optional("lightgbm")
+        self._library = import_extra("lightgbm", _EXTRA)
 
     def _learn_columns(self, columns: FloatArray, values: FloatArray) -> LightGBMTrees:
         options = {
@@ -171,16 +171,3 @@ class LightGBM(TabularRegressor[LightGBMTrees]):
         }
         booster = self._library.train(options, self._library.Dataset(columns, label=values), self.trees)
         return LightGBMTrees(booster.model_to_string())
-
-
-def optional(name: str) -> ModuleType:
-    """Imports a library of the extra ``baselines``.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        remedy = "pip install 'foretrain[baselines]', or another predictor"
-        raise ConfigError("predictor", f"{name} is not installed", allowed=remedy) from error

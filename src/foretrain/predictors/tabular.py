@@ -9,15 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from foretrain.forecast import Forecast
+from foretrain.forecast import Z90, Forecast
 from foretrain.predictors.base import FloatArray
 from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.regressor import Labelled, Regressor, Scores
 from foretrain.predictors.targets import Target, Transform
 from foretrain.spaces.base import Architectures, SearchSpace
-
-_Z90 = 1.6448536269514722
-"""A normal variable lies within so many standard deviations of its mean with probability 0.9."""
 
 _ROWS_AT_ONCE = 1 << 14
 
@@ -105,7 +102,7 @@ def forecast(target: Target, mean: FloatArray, deviation: FloatArray | None = No
     """
     if deviation is None:
         return Forecast(score=mean, mean=target.backward(mean))
-    lower, upper = target.backward(mean - _Z90 * deviation), target.backward(mean + _Z90 * deviation)
+    lower, upper = target.backward(mean - Z90 * deviation), target.backward(mean + Z90 * deviation)
     return Forecast(score=mean, mean=target.backward(mean), lower=lower, upper=upper)
 
 

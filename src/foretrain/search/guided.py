@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from foretrain.errors import ConfigError
-from foretrain.forecast import Forecast
+from foretrain.forecast import Z90, Forecast
 from foretrain.predictors.base import Predictor, PredictorFactory
 from foretrain.search.history import FloatArray, History
 from foretrain.search.samplers import Sampler
@@ -19,8 +19,6 @@ from foretrain.search.strategy import Proposal, Strategy, draw_uniformly
 from foretrain.spaces.base import Architectures, SearchSpace
 
 _FEWEST = 2
-_Z90 = 1.6448536269514722
-"""Intervals of forecasts hold 90%: for a normal variable so many standard deviations to either side."""
 
 Acquisition = Literal["score", "thompson", "upper"]
 
@@ -129,7 +127,7 @@ def _by_score(forecast: Forecast, _: torch.Generator) -> FloatArray:
 def _by_thompson(forecast: Forecast, generator: torch.Generator) -> FloatArray:
     lower, upper = _limits(forecast)
     noise = torch.randn(len(forecast), generator=generator, dtype=torch.float64).numpy()
-    drawn: FloatArray = (lower + upper) / 2 + noise * (upper - lower) / (2 * _Z90)
+    drawn: FloatArray = (lower + upper) / 2 + noise * (upper - lower) / (2 * Z90)
     return drawn
 
 

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from pydantic import Field
 
 from foretrain.errors import ConfigError
@@ -111,6 +112,14 @@ class SnapshotPopulation:
         job = partial(record_network, population=self, folder=folder)
         folder.write_index(parallel(job, items, folder.records_path, "recording networks"))
         return folder
+
+    def index(self) -> pd.DataFrame:
+        """Returns the index of the finished recording (see :meth:`.storage.SnapshotFolder.index`) in their order.
+
+        Raises:
+            DataError: The recording was not finished, or its index is damaged.
+        """
+        return self.folder.index().set_index("key").loc[self.keys].reset_index()
 
     @cached_property
     def _description(self) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Nap2Baselines(Study):
         timings: dict[str, float] = {}
         with timed(timings, "record"):
             recorded = self.data.record(context.parallel)
-            index = recorded.index().set_index("key").loc[self.data.keys].reset_index()
+            index = self.data.index()
         folds = split_folds(len(index), self.folds, self.validation_share, context.seed)
         with timed(timings, "inputs"):
             inputs = gather_inputs(context, self.data, recorded, index, self.proxies)

@@ -60,7 +60,7 @@ class Nap2Study(Study):
         timings: dict[str, float] = {}
         with timed(timings, "record"):
             recorded = self.data.record(context.parallel)
-            index = recorded.index().set_index("key").loc[self.data.keys].reset_index()
+            index = self.data.index()
         folds = split_folds(len(index), self.folds, self.validation_share, context.seed)
         with timed(timings, "fit"):
             forecast = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor).forecast

@@ -169,7 +169,7 @@ class Recording:
     def of(cls, population: SnapshotPopulation, context: RunContext) -> Recording:
         """Records a population, or finds its recording."""
         folder = population.record(context.parallel)
-        index = folder.index().set_index("key").loc[population.keys].reset_index()
+        index = population.index()
         maps, rows, _ = folder.load_all(index["key"].to_list())
         inside, curves = summarize(maps, rows), curve_inputs(index)
         fixed = hyperparameter_inputs(index)
