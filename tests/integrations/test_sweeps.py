@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +175,8 @@ study.optimize(objective, n_trials=12)
         script = tmp_path / "worker.py"
         script.write_text(self.WORKER)
         command = [sys.executable, str(script), storage, str(Path(__file__).parent)]
-        workers = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
+        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        workers = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE, env=alone) for seed in (1, 2)]
         errors = [worker.communicate(timeout=900)[1].decode() for worker in workers]
         assert [worker.returncode for worker in workers] == [0, 0], errors
         trials = optuna.load_study(study_name="s", storage=storage).trials
@@ -204,19 +208,44 @@ class TestRay:
         with pytest.raises(ConfigError, match=r"'val_acc'.*Allowed: loss"):
             stopper("0", {"loss": 1, "training_iteration": 1})
 
-    @pytest.mark.slow
-    def test_as_the_docs_print_it(self, tmp_path, monkeypatch):
-        """Trials that finish run to the horizon, most of the others do not."""
+    def test_what_is_remembered_is_saved_with_the_experiment(self):
+        """Ray pickles a stopper into its experiment's state and goes on with it after a crash."""
+        pytest.importorskip("ray.tune")
+        from foretrain.integrations.ray import ForecastStopper
+
+        stopper = ForecastStopper("val_acc", EPOCHS)
+        for number, curve in enumerate(HISTORY[:10]):
+            for epoch, value in enumerate(curve, start=1):
+                stopper(str(number), {"training_iteration": epoch, "val_acc": value})
+        restored = pickle.loads(pickle.dumps(stopper))
+        reports = [{"training_iteration": epoch + 1, "val_acc": value} for epoch, value in enumerate(BAD)]
+        assert [restored("b", report) for report in reports] == [stopper("b", report) for report in reports]
+
+    @pytest.fixture
+    def ray_here(self, tmp_path, monkeypatch):
+        """Ray on this machine alone, one trial at a time, without a network."""
         ray = pytest.importorskip("ray")
+        monkeypatch.setenv("HOME", str(tmp_path))  # results go there
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+        # the paths of its sockets must be short
+        with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+            options = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "log_to_driver": False}
+            ray.init(num_cpus=1, _node_ip_address="127.0.0.1", _temp_dir=folder, **options)
+            try:
+                yield
+            finally:
+                ray.shutdown()
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("ray_here")
+    def test_as_the_docs_print_it(self):
+        """Trials that finish run to the horizon, most of the others do not."""
         page = Path(__file__).parents[2] / "docs" / "integrations.md"
         (block,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-        monkeypatch.setenv("HOME", str(tmp_path))  # results go there
-        ray.init(num_cpus=1, include_dashboard=False)
+        np.random.seed(0)  # noqa: NPY002 - Ray draws from it
         names: dict[str, object] = {"__name__": "page"}
-        try:
-            exec(compile(block, str(page), "exec"), names)
-        finally:
-            ray.shutdown()
+        exec(compile(block, str(page), "exec"), names)
         lengths = [result.metrics["training_iteration"] for result in names["results"]]
         assert len(lengths) == 20
         assert lengths.count(15) >= 10
