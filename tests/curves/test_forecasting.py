@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from foretrain.curves import extrapolate
+from foretrain.curves import CurveForecaster, extrapolate
 from foretrain.curves.baselines import best_so_far, curve_svr, last_value, mean_of_last_three, scipy_fits, sum_of_losses
 from foretrain.curves.distribution import PROBABILITIES
 from foretrain.curves.summaries import CurveSummary
 from foretrain.curves.zero_shot import pooled_exponents
-from foretrain.errors import DataError
+from foretrain.errors import DataError, ForetrainWarning
 
 HORIZON = 40
 
@@ -64,7 +64,7 @@ ANYTHING = arrays.arrays(
 @given(ANYTHING, st.booleans())
 def test_nothing_in_range_gives_a_forecast_that_is_not_finite(curves: np.ndarray, few: bool) -> None:
     finished = runs(n=6)[0][:, :10] if few else None
-    forecast = extrapolate(curves, 10, finished=finished)
+    forecast = CurveForecaster(10, finished).forecast(curves)
     for values in everything(forecast):
         assert np.isfinite(values).all()
     assert (forecast.lower <= forecast.mean + 1e-9).all()
@@ -181,6 +181,40 @@ def test_like_curves_are_pooled_and_unlike_ones_are_not() -> None:
 def test_bad_input_is_named(curves, options, message: str) -> None:
     with pytest.raises(DataError, match=message):
         extrapolate(curves, HORIZON, **options)
+
+
+def test_a_forecaster_says_the_same_each_time_and_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    valid, train = runs(n=30)
+    ragged = valid[20:, :12].copy()
+    ragged[:4, 6:] = np.nan
+    once = extrapolate(ragged, HORIZON, train[20:, :12], valid[:20], finished_train=train[:20])
+    forecaster = CurveForecaster(HORIZON, valid[:20], train[:20])
+    for ready in (forecaster, forecaster.calibrate([12, 6])):
+        again = ready.forecast(ragged, train[20:, :12])
+        for first, second in zip(everything(once), everything(again), strict=True):
+            np.testing.assert_array_equal(first, second)
+    alone = extrapolate(ragged, HORIZON, finished=valid[:20])
+    np.testing.assert_array_equal(forecaster.forecast(ragged).mean, alone.mean)
+    monkeypatch.setattr("foretrain.curves.forecasting._MOST_NUMBERS", 1)
+    np.testing.assert_array_equal(forecaster.calibrate().forecast(ragged).mean, alone.mean)
+    assert len(forecaster._calibrations) == 1
+
+
+def test_calibrations_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    valid, _ = runs(n=30)
+    forecaster = CurveForecaster(HORIZON, valid[:20]).calibrate(range(5, 9))
+    monkeypatch.setattr("foretrain.curves.forecasting.Calibration.fit", None)
+    for length in range(5, 9):
+        forecaster.forecast(valid[20:, :length])
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_fractions_are_warned_of(few: bool) -> None:
+    valid, _ = runs(n=12)
+    with pytest.warns(ForetrainWarning, match=r"curves: no value is above 0\.\d+, which looks like fractions"):
+        extrapolate(valid[:, :9] / 100, HORIZON, finished=valid if few else None)
+    with pytest.warns(ForetrainWarning, match="finished: no value"):
+        CurveForecaster(HORIZON, valid / 100)
 
 
 def test_impossible_levels_are_refused() -> None:

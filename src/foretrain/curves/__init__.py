@@ -1,5 +1,5 @@
 """Early in training: parametric learning curves, their batched fit, and the forecasts made of them."""
 
-from foretrain.curves.forecasting import CurveForecast, extrapolate
+from foretrain.curves.forecasting import CurveForecast, CurveForecaster, extrapolate
 
-__all__ = ["CurveForecast", "extrapolate"]
+__all__ = ["CurveForecast", "CurveForecaster", "extrapolate"]

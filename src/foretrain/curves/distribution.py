@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,12 @@ class Distribution:
     quantiles: FloatArray
 
 
+def joined(parts: Sequence[Distribution], order: NDArray[np.int64]) -> Distribution:
+    """Returns the runs of several distributions in one, in the given order of their concatenation."""
+    names = [field.name for field in fields(Distribution)]
+    return Distribution(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in names))
+
+
 def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: FloatArray, level: float) -> Distribution:
     """Returns distributions whose spread is that of held-out errors.
 
@@ -44,10 +51,10 @@ def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: Floa
     Args:
         mean: ``[n]``; it also ranks the runs, before it is brought into the range.
         deviation: ``[n]``, how uncertain each run is compared to others.
-        ratios: ``[n, m]``, increasing along the last axis.
+        ratios: ``[m]``, increasing.
         level: Probability of the interval.
     """
-    half = deviation * _conformal_quantile(ratios, np.array([level]))[:, 0]
+    half = deviation * _conformal_quantile(ratios, np.array([level]))
     halves = deviation[:, None] * _conformal_quantile(ratios, np.abs(2 * PROBABILITIES - 1))
     quantiles = mean[:, None] + np.where(halves == 0, 0, np.sign(PROBABILITIES - 0.5) * halves)
     return Distribution(
@@ -57,10 +64,10 @@ def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: Floa
 
 
 def _conformal_quantile(ratios: FloatArray, levels: FloatArray) -> FloatArray:
-    """``[n, len(levels)]``, infinite beyond the largest ratio."""
-    rank = np.ceil(np.round((ratios.shape[1] + 1) * levels, 9)).astype(int)
-    padded = np.pad(ratios, ((0, 0), (1, 1)), constant_values=((0, 0), (0, math.inf)))
-    quantile: FloatArray = padded[:, np.minimum(rank, ratios.shape[1] + 1)]
+    """``[len(levels)]``, infinite beyond the largest ratio."""
+    rank = np.ceil(np.round((len(ratios) + 1) * levels, 9)).astype(int)
+    padded = np.concatenate([[0.0], ratios, [math.inf]])
+    quantile: FloatArray = padded[np.minimum(rank, len(ratios) + 1)]
     return quantile
 
 

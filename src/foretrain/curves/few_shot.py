@@ -25,31 +25,9 @@ _TINY = 1e-9
 _LEAST_ERROR = 1.0  # points; keeps the logarithm of a perfect run finite
 
 
-def forecast_from_finished(partial: Observation, finished: Observation, horizon: int, level: float) -> Distribution:
-    """Foresees partial curves with the help of finished ones.
-
-    Args:
-        partial: n partial curves.
-        finished: m finished curves, whose value at the horizon is known, with training curves where the partial ones
-            have them.
-        horizon: The final epoch.
-        level: Probability of the interval.
-    """
-    final = finished.valid[:, horizon - 1]
-    lengths = partial.lengths
-    mean, deviation = np.empty((2, len(lengths)))
-    held_out_ratios = np.empty((len(lengths), len(final)))
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        calibration = _Calibration.fit(finished.until(length), final, horizon)
-        mean[rows], deviation[rows] = calibration.predict(partial.until(length)[rows])
-        held_out_ratios[rows] = calibration.held_out_ratios
-    return conformal_distribution(mean, deviation, held_out_ratios, level)
-
-
 @dataclass(frozen=True)
-class _Calibration:
-    """Mean of the processes of all views of the curves, fitted to m finished ones of one length.
+class Calibration:
+    """What m finished runs teach about partial ones of one length: the mean of the processes of all views.
 
     They work in the negative logarithm of the error that is left, which spreads the good runs, of which there are many,
     and holds together the bad ones, of which each is bad in its own way; and learn how it differs from that of the
@@ -69,27 +47,47 @@ class _Calibration:
     held_out_ratios: FloatArray
 
     @classmethod
-    def fit(cls, finished: Observation, final: FloatArray, horizon: int) -> _Calibration:
-        reached = _reached(finished)
-        gain = _to_log_error(final) - reached
-        views = _views(finished)
-        processes = [AveragedGaussianProcess.fit(view, gain) for view in views]
+    def fit(cls, finished: Observation, length: int, horizon: int) -> Calibration:
+        """Learns from finished runs.
+
+        Args:
+            finished: m runs, whose value at the horizon is known.
+            length: The last epoch of the partial runs.
+            horizon: The final epoch.
+        """
+        final, begun = finished.valid[:, horizon - 1], finished.until(length)
+        views = _views(begun)
+        reached = _to_log_error(views[0][:, 0])
+        processes = [AveragedGaussianProcess.fit(view, _to_log_error(final) - reached) for view in views]
         mean, deviation = _combined(reached, [(p.held_out, p.held_out_deviation) for p in processes])
         trust = _trust(views[0], *_ranges_without_each(views[0]), views[0])
-        mean = trust * mean + (1 - trust) * power_law_forecast(finished.valid, horizon)
+        mean = _faded(mean, trust, begun.valid, horizon)
         return cls(processes, views[0], horizon, np.sort(np.abs(final - mean) / deviation))
 
-    def predict(self, partial: Observation) -> tuple[FloatArray, FloatArray]:
-        """Returns means and deviations ``[n]`` in points."""
+    def forecast(self, partial: Observation, level: float) -> Distribution:
+        """Foresees n partial runs of the length, with training curves where the finished ones had them."""
         views = _views(partial)
         forecasts = [process.predict(view) for process, view in zip(self.processes, views, strict=True)]
-        mean, deviation = _combined(_reached(partial), forecasts)
+        mean, deviation = _combined(_to_log_error(views[0][:, 0]), forecasts)
         trust = _trust(views[0], self.examples.min(axis=0), self.examples.max(axis=0), self.examples)
-        return trust * mean + (1 - trust) * power_law_forecast(partial.valid, self.horizon), deviation
+        mean = _faded(mean, trust, partial.valid, self.horizon)
+        return conformal_distribution(mean, deviation, self.held_out_ratios, level)
+
+
+def _faded(mean: FloatArray, trust: FloatArray, curves: FloatArray, horizon: int) -> FloatArray:
+    """The means, less trusted ones mixed with the zero-shot forecast of their curves."""
+    rows = np.flatnonzero(trust < 1)
+    mean = mean.copy()
+    if len(rows):
+        mean[rows] += (1 - trust[rows]) * (power_law_forecast(curves[rows], horizon) - mean[rows])
+    return mean
 
 
 def _views(observation: Observation) -> list[FloatArray]:
-    """Features ``[n, d]`` of the curves, from the two that say most to all: how many help depends on the task."""
+    """Features ``[n, d]`` of the curves, from the two that say most to all: how many help depends on the task.
+
+    The first of the first is the level so far.
+    """
     valid = CurveSummary.of(observation.valid)
     if observation.train is None:
         columns = [[valid.top, valid.early], [valid.top], [valid.recent, valid.top, valid.early]]
@@ -115,10 +113,6 @@ def _ranges_without_each(examples: FloatArray) -> tuple[FloatArray, FloatArray]:
     lowest = np.where(examples <= ordered[0], ordered[1], ordered[0])
     highest = np.where(examples >= ordered[-1], ordered[-2], ordered[-1])
     return lowest, highest
-
-
-def _reached(observation: Observation) -> FloatArray:
-    return _to_log_error(CurveSummary.of(observation.valid).top)
 
 
 def _combined(reached: FloatArray, forecasts: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:

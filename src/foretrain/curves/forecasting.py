@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from foretrain.curves.distribution import Distribution, FloatArray, cumulative, draw
-from foretrain.curves.few_shot import LEAST_FINISHED, forecast_from_finished
+from foretrain.curves.distribution import Distribution, FloatArray, cumulative, draw, joined
+from foretrain.curves.few_shot import LEAST_FINISHED, Calibration
 from foretrain.curves.observation import Observation, TrainMetric
 from foretrain.curves.zero_shot import forecast_without_finished
-from foretrain.errors import DataError
+from foretrain.errors import DataError, ForetrainWarning
 from foretrain.forecast import Forecast
+
+_MOST_NUMBERS = 2**25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,121 @@ class CurveForecast(Forecast):
         return probability
 
 
+class CurveForecaster:
+    """Foresees partial learning curves of one task: give what has finished once, forecast as often as you like.
+
+    Without finished runs curves are foreseen by what they have shown (:mod:`.zero_shot`); a late jump of the learning
+    rate cannot be known then, and the intervals are wide. A few finished runs of the same task teach how curves go on
+    (:mod:`.few_shot`) and calibrate the intervals. What they teach depends on how long a partial curve is: it is worked
+    out when a curve of a new length comes, or ahead by :meth:`calibrate`, and kept.
+
+    Args:
+        horizon: The final epoch, counted from 1.
+        finished: ``float[m, horizon]``, accuracies in percent of runs that were observed at the horizon, five at least;
+            NaN is what was not observed. None: nothing has finished.
+        finished_train: ``float[m, horizon]``, the training accuracies (percent) or losses of the same runs.
+        train_metric: What training curves are.
+
+    Raises:
+        DataError: A curve is empty, longer than the horizon or outside 0 to 100, or too few are finished.
+        ValueError: ``horizon`` is impossible.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        finished: ArrayLike | None = None,
+        finished_train: ArrayLike | None = None,
+        *,
+        train_metric: TrainMetric = "accuracy",
+    ) -> None:
+        if horizon < 1:
+            raise ValueError(f"horizon is {horizon}, at least 1 is needed")
+        self.horizon = horizon
+        self.train_metric = train_metric
+        self._finished: Observation | None = None
+        if finished is not None:
+            _warn_of_fractions("finished", finished)
+            examples = Observation.of("finished", finished, finished_train, train_metric, horizon)
+            self._finished = _checked_finished(examples, horizon)
+        self._calibrations: OrderedDict[tuple[int, bool], Calibration] = OrderedDict()
+
+    def calibrate(self, lengths: Iterable[int] | None = None, *, with_train: bool | None = None) -> CurveForecaster:
+        """Learns from the finished runs ahead, so that no later forecast has to wait for it.
+
+        A calibration holds about 27 m^2 numbers; beyond 256 MB the ones that were used longest ago are given up, and
+        made again when they are needed.
+
+        Args:
+            lengths: Lengths of partial curves; None: all from 1 to the horizon - 1.
+            with_train: Whether training curves will come with them; None: where the finished runs have them.
+
+        Returns:
+            Itself.
+        """
+        if self._finished is not None:
+            uses_train = self._finished.train is not None and with_train is not False
+            for length in range(1, self.horizon) if lengths is None else lengths:
+                self._calibration(length, uses_train)
+        return self
+
+    def forecast(
+        self, curves: ArrayLike, train_curves: ArrayLike | None = None, level: float = 0.9, *, pool: bool = True
+    ) -> CurveForecast:
+        """Foresees the final values of partial learning curves.
+
+        Runs that were observed at the horizon get what was observed.
+
+        Args:
+            curves: ``float[n, t]``, t <= horizon, accuracies in percent; column e - 1 is epoch e. NaN is what was not
+                observed: gaps and curves of different lengths are welcome.
+            train_curves: ``float[n, t]``, the training accuracies (percent) or losses of the same runs. They rank runs
+                better than the curves themselves on some tasks. Beside finished runs without training curves they are
+                of no use and are left aside.
+            level: Probability that an interval should hold, between 0 and 1.
+            pool: Without finished runs: whether curves of one kind, by a test, inform each other.
+
+        Returns:
+            Means, intervals and quantiles in percent. The score ranks the runs and is not a forecast of the level.
+
+        Raises:
+            DataError: A curve is empty, longer than the horizon or outside 0 to 100.
+            ValueError: ``level`` is impossible.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level is {level}, between 0 and 1 is needed")
+        if self._finished is not None and self._finished.train is None:
+            train_curves = None
+        partial = Observation.of("curves", curves, train_curves, self.train_metric, self.horizon)
+        if self._finished is None:
+            found = forecast_without_finished(partial, self.horizon, level, pool)
+        else:
+            found = self._taught(partial, level)
+        return _forecast(_with_the_known(found, partial, self.horizon), level)
+
+    def _taught(self, partial: Observation, level: float) -> Distribution:
+        lengths = partial.lengths
+        groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+        parts = []
+        for rows in groups:
+            length = int(lengths[rows[0]])
+            calibration = self._calibration(length, partial.train is not None)
+            parts.append(calibration.forecast(partial.until(length)[rows], level))
+        return joined(parts, np.argsort(np.concatenate(groups)))
+
+    def _calibration(self, length: int, uses_train: bool) -> Calibration:
+        if self._finished is None:
+            raise RuntimeError("nothing has finished to calibrate by")
+        key = (length, uses_train)
+        if key not in self._calibrations:
+            examples = self._finished if uses_train else Observation(self._finished.valid)
+            self._calibrations[key] = Calibration.fit(examples, length, self.horizon)
+            if len(self._calibrations) > max(1, _MOST_NUMBERS // (27 * len(examples) ** 2)):
+                self._calibrations.popitem(last=False)
+        self._calibrations.move_to_end(key)
+        return self._calibrations[key]
+
+
 def extrapolate(
     curves: ArrayLike,
     horizon: int,
@@ -61,11 +181,7 @@ def extrapolate(
     train_metric: TrainMetric = "accuracy",
     pool: bool = True,
 ) -> CurveForecast:
-    """Foresees the final values of partial learning curves.
-
-    Without ``finished`` runs are foreseen by what they have shown (:mod:`.zero_shot`); a late jump of the learning rate
-    cannot be known then, and the intervals are wide. With a few finished runs of the same task they teach how curves go
-    on (:mod:`.few_shot`) and calibrate the intervals. Runs that were observed at the horizon get what was observed.
+    """Foresees the final values of partial learning curves, once; see :class:`CurveForecaster` to do so repeatedly.
 
     Args:
         curves: ``float[n, t]``, t <= horizon, accuracies in percent; column e - 1 is epoch e. NaN is what was not
@@ -86,23 +202,20 @@ def extrapolate(
     Raises:
         DataError: A curve is empty, longer than the horizon or outside 0 to 100, or too few are finished.
         ValueError: ``level`` or ``horizon`` is impossible.
+
+    Warns:
+        ForetrainWarning: All values lie in 0 to 1, as fractions do.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}, between 0 and 1 is needed")
-    if horizon < 1:
-        raise ValueError(f"horizon is {horizon}, at least 1 is needed")
-    if finished is None:
-        partial = Observation.of("curves", curves, train_curves, train_metric, horizon)
-        found = forecast_without_finished(partial, horizon, level, pool)
-    else:
-        partial = Observation.of(
-            "curves", curves, None if finished_train is None else train_curves, train_metric, horizon
-        )
-        examples = Observation.of(
-            "finished", finished, None if train_curves is None else finished_train, train_metric, horizon
-        )
-        found = forecast_from_finished(partial, _checked_finished(examples, horizon), horizon, level)
-    return _forecast(_with_the_known(found, partial, horizon), level)
+    _warn_of_fractions("curves", curves)
+    forecaster = CurveForecaster(horizon, finished, finished_train, train_metric=train_metric)
+    return forecaster.forecast(curves, train_curves, level, pool=pool)
+
+
+def _warn_of_fractions(name: str, curves: ArrayLike) -> None:
+    highest = np.nanmax(np.asarray(curves, dtype=np.float64), initial=-np.inf)
+    if 0 < highest <= 1:
+        text = f"{name}: no value is above {highest:g}, which looks like fractions; give accuracies in percent"
+        warnings.warn(text, ForetrainWarning, stacklevel=3)
 
 
 def _checked_finished(finished: Observation, horizon: int) -> Observation:

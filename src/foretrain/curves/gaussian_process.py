@@ -8,7 +8,7 @@ likelihood so that an outlier rules nothing out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 _LENGTH_SCALES = (2.0, 4.0, 8.0)
 _LINEAR_SHARES = (0.0, 1.0, 10.0)
-_NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_KERNELS = tuple(product(_LENGTH_SCALES, _LINEAR_SHARES))
+_NOISES = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 _FREEDOM = 4.0
 _TINY = 1e-9
 
 
 @dataclass(frozen=True)
 class AveragedGaussianProcess:
-    """A weighted mean of Gaussian processes fitted to m examples.
+    """A weighted mean of Gaussian processes fitted to m examples, one for each of k kernels and q noises.
 
     Attributes:
         held_out: ``[m]``, what each example would have been taken for without it.
@@ -35,7 +36,7 @@ class AveragedGaussianProcess:
     held_out_deviation: FloatArray
     _scaling: _Scaling
     _examples: FloatArray
-    _members: list[_Member]
+    _members: _Members
 
     @classmethod
     def fit(cls, features: FloatArray, targets: FloatArray) -> AveragedGaussianProcess:
@@ -47,37 +48,13 @@ class AveragedGaussianProcess:
         """
         scaling = _Scaling.of(features, targets)
         examples, values = scaling.features(features), (targets - scaling.centre) / scaling.spread
-        members = [
-            member
-            for length, linear in product(_LENGTH_SCALES, _LINEAR_SHARES)
-            for member in _fit_kernel(examples, values, length, linear)
-        ]
-        log_weights = np.array([member.log_likelihood for member in members])
-        weights = np.exp(log_weights - log_weights.max())
-        weights /= weights.sum()
-        kept = [member.weighted(w) for member, w in zip(members, weights, strict=True) if w > _TINY]
-        held_out = sum((m.weight * m.held_out for m in kept), np.zeros(len(values)))
-        variance = sum(
-            (m.weight * (m.held_out_variance + (m.held_out - held_out) ** 2) for m in kept), np.zeros(len(values))
-        )
-        return cls(
-            held_out * scaling.spread + scaling.centre, np.sqrt(variance) * scaling.spread, scaling, examples, kept
-        )
+        members = _Members.fit(examples, values)
+        held_out, deviation = members.held_out
+        return cls(held_out * scaling.spread + scaling.centre, deviation * scaling.spread, scaling, examples, members)
 
     def predict(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Returns means and standard deviations ``[n]`` for the features ``[n, d]`` of others."""
-        scaled = self._scaling.features(features)
-        distance, product_ = _distances(scaled, self._examples), _products(scaled, self._examples)
-        own = 1 + (scaled**2).mean(axis=1)
-        mean, square = np.zeros(len(scaled)), np.zeros(len(scaled))
-        for member in self._members:
-            kernel = _kernel(distance, product_, member.length, member.linear)
-            prior = member.length**2 + member.linear * own
-            one_mean = kernel @ member.coefficients
-            variance = member.scale * (prior + member.noise - ((kernel @ member.inverse) * kernel).sum(axis=1))
-            mean += member.weight * one_mean
-            square += member.weight * (np.maximum(variance, _TINY) + one_mean**2)
-        deviation = np.sqrt(np.maximum(square - mean**2, _TINY))
+        mean, deviation = self._members.predict(self._scaling.features(features), self._examples)
         return mean * self._scaling.spread + self._scaling.centre, deviation * self._scaling.spread
 
 
@@ -106,55 +83,74 @@ class _Scaling:
 
 
 @dataclass(frozen=True)
-class _Member:
-    """One Gaussian process, in scaled units."""
+class _Members:
+    """All processes, in scaled units; those of one kernel share its eigenvectors.
 
-    length: float
-    linear: float
-    noise: float
-    scale: float
-    coefficients: FloatArray
+    Attributes:
+        vectors: ``[k, m, m]``, eigenvectors of the kernels.
+        inverse: ``[k, m, q]``, inverse eigenvalues of kernel and noise.
+        coefficients: ``[k, m, q]``.
+        scale: ``[k, q]``, factor of the variances.
+        weights: ``[k, q]``, with sum one.
+        held_out: Mean and deviation ``[2, m]`` of every example without it.
+    """
+
+    vectors: FloatArray
     inverse: FloatArray
+    coefficients: FloatArray
+    scale: FloatArray
+    weights: FloatArray
     held_out: FloatArray
-    held_out_variance: FloatArray
-    log_likelihood: float
-    weight: float = 0.0
 
-    def weighted(self, weight: float) -> _Member:
-        return replace(self, weight=float(weight))
-
-
-def _fit_kernel(examples: FloatArray, values: FloatArray, length: float, linear: float) -> list[_Member]:
-    """One member for every noise: they share the eigenvectors of the kernel."""
-    kernel = _kernel(_distances(examples, examples), _products(examples, examples), length, linear)
-    eigenvalues, vectors = np.linalg.eigh(kernel)
-    members = []
-    for noise in _NOISES:
-        inverse = (vectors / (np.maximum(eigenvalues, 0) + noise)) @ vectors.T
-        coefficients = inverse @ values
-        variance = 1 / np.diag(inverse)
+    @classmethod
+    def fit(cls, examples: FloatArray, values: FloatArray) -> _Members:
+        distance, product_ = _distances(examples, examples), _products(examples, examples)
+        eigenvalues, vectors = np.linalg.eigh(np.stack([_kernel(distance, product_, *kind) for kind in _KERNELS]))
+        inverse = 1 / (np.maximum(eigenvalues, 0)[..., None] + _NOISES)
+        coefficients = vectors @ ((vectors.mT @ values)[..., None] * inverse)
+        variance = 1 / (vectors**2 @ inverse)
         residual = coefficients * variance
-        scale = float(np.mean(residual**2 / variance)) + _TINY
-        members.append(
-            _Member(
-                length,
-                linear,
-                noise,
-                scale,
-                coefficients,
-                inverse,
-                values - residual,
-                scale * variance,
-                _student_log_likelihood(residual, scale * variance),
-            )
-        )
-    return members
+        scale = (residual**2 / variance).mean(axis=1) + _TINY
+        variance = scale[:, None] * variance
+        weights = _normalised(_student_log_likelihood(residual, variance))
+        held_out = _mixed(weights, values[:, None] - residual, variance)
+        return cls(vectors, inverse, coefficients, scale, weights, held_out)
+
+    def predict(self, features: FloatArray, examples: FloatArray) -> FloatArray:
+        """Returns means and deviations ``[2, n]``."""
+        distance, product_ = _distances(features, examples), _products(features, examples)
+        own = 1 + (features**2).mean(axis=1)
+        mean, square = np.zeros((2, len(features)))
+        for place, (length, linear) in enumerate(_KERNELS):  # one by one: n x m numbers are many already
+            kernel = _kernel(distance, product_, length, linear)
+            prior = (length**2 + linear * own)[:, None] + _NOISES
+            explained = (kernel @ self.vectors[place]) ** 2 @ self.inverse[place]
+            variance = np.maximum(self.scale[place] * (prior - explained), _TINY)
+            one_mean = kernel @ self.coefficients[place]
+            mean += one_mean @ self.weights[place]
+            square += (variance + one_mean**2) @ self.weights[place]
+        return np.stack([mean, np.sqrt(np.maximum(square - mean**2, _TINY))])
 
 
-def _student_log_likelihood(residual: FloatArray, variance: FloatArray) -> float:
+def _normalised(log_weights: FloatArray) -> FloatArray:
+    weights = np.exp(log_weights - log_weights.max())
+    normalised: FloatArray = weights / weights.sum()
+    return normalised
+
+
+def _mixed(weights: FloatArray, means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Mean and deviation ``[2, m]`` of a mixture of means and variances ``[k, m, q]``."""
+    mean = np.einsum("kq,kmq->m", weights, means)
+    variance = np.einsum("kq,kmq->m", weights, variances + (means - mean[:, None]) ** 2)
+    return np.stack([mean, np.sqrt(variance)])
+
+
+def _student_log_likelihood(residual: FloatArray, variance: FloatArray) -> FloatArray:
+    """Sum ``[k, q]`` over the examples of residuals ``[k, m, q]``."""
     scale = variance * (_FREEDOM - 2) / _FREEDOM
     logs = -0.5 * (_FREEDOM + 1) * np.log1p(residual**2 / (_FREEDOM * scale)) - 0.5 * np.log(scale)
-    return float(logs.sum())
+    total: FloatArray = logs.sum(axis=1)
+    return total
 
 
 def _kernel(distance: FloatArray, product_: FloatArray, length: float, linear: float) -> FloatArray:

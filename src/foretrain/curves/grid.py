@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -33,11 +34,15 @@ class CurveFits:
 
     Attributes:
         parameters: Family name to ``[n, parameters]`` in the order of ``Family.parameters``.
-        error: Family name to ``[n]``, root mean squared error on the observed values, points.
     """
 
     parameters: Mapping[str, Tensor]
-    error: Mapping[str, Tensor]
+    _problem: _Problem
+
+    @cached_property
+    def error(self) -> Mapping[str, Tensor]:
+        """Family name to ``[n]``, root mean squared error on the observed values, points."""
+        return {name: self._problem.error(FAMILIES[name], values) for name, values in self.parameters.items()}
 
     def at(self, epochs: Tensor | Sequence[float]) -> dict[str, Tensor]:
         """Returns the values ``[n, len(epochs)]`` of every family at any epochs, percent, not bounded to 0..100."""
@@ -76,14 +81,12 @@ class GridFitter:
         """
         problem = _Problem.of(curves, weights)
         parameters: dict[str, Tensor] = {}
-        error: dict[str, Tensor] = {}
         for name in self.families:
             source = FAMILIES[name].shares_fit_of or name
             if source not in parameters:
                 parameters[source] = self._fit_family(FAMILIES[source], problem)
-                error[source] = problem.error(FAMILIES[source], parameters[source])
-            parameters[name], error[name] = parameters[source], error[source]
-        return CurveFits({n: parameters[n] for n in self.families}, {n: error[n] for n in self.families})
+            parameters[name] = parameters[source]
+        return CurveFits({name: parameters[name] for name in self.families}, problem)
 
     def _fit_family(self, family: Family, problem: _Problem) -> Tensor:
         parameters = _best_on_grid(family, problem)
@@ -154,21 +157,12 @@ class _Problem:
 def _best_on_grid(family: Family, problem: _Problem) -> Tensor:
     """Returns ``[n, parameters]``: the best shape of the grid with its linear part, for every curve."""
     curves = problem.curves
-    grid = family.shape_grid(problem.last_epoch)
-    basis = family.grid_basis(problem.epochs.double().cpu(), grid)
-    centre = basis.mean(dim=1, keepdim=True) if family.has_offset else torch.zeros(len(grid), 1, dtype=basis.dtype)
-    basis = basis - centre
     targets = family.link.inverse(curves)
     weights = problem.weights
     if family.link.is_curved:
         # to first order, an error of the value is slope times an error of the linear part
         weights = problem.full_weights * family.link.slope(targets).square()
-    norm = basis.square().sum(dim=1)[:, None].sqrt()
-    directions = torch.where(norm > _RELATIVE_ZERO, basis / norm.clamp(min=_RELATIVE_ZERO), 0)
-    parts_of_basis = (
-        part.to(curves) for part in (directions, norm[:, 0].clamp(min=_RELATIVE_ZERO), centre[:, 0], grid)
-    )
-    bases = _Bases(family.has_offset, *parts_of_basis)
+    bases = _bases(family.name, len(problem.epochs), problem.last_epoch, curves.dtype, curves.device)
     parts = []
     for start in range(0, len(curves), _CURVES_AT_ONCE):
         block = slice(start, start + _CURVES_AT_ONCE)
@@ -214,6 +208,20 @@ class _Bases:
             offset = mean[:, 0] - amplitude * (self.centre[best] + norm * direction_mean)
             columns.insert(0, offset.clamp(-LINEAR_BOUND, LINEAR_BOUND)[:, None])
         return torch.cat(columns, dim=1)
+
+
+@lru_cache(maxsize=64)
+def _bases(name: str, epochs: int, last_epoch: float, dtype: torch.dtype, device: torch.device) -> _Bases:
+    """The bases of a family over epochs 1, 2, ...: the same for all curves that are as long, hence kept."""
+    family = FAMILIES[name]
+    grid = family.shape_grid(last_epoch)
+    basis = family.grid_basis(torch.arange(1, epochs + 1, dtype=torch.float64), grid)
+    centre = basis.mean(dim=1, keepdim=True) if family.has_offset else torch.zeros(len(grid), 1, dtype=basis.dtype)
+    basis = basis - centre
+    norm = basis.square().sum(dim=1)[:, None].sqrt()
+    directions = torch.where(norm > _RELATIVE_ZERO, basis / norm.clamp(min=_RELATIVE_ZERO), 0)
+    parts = (directions, norm[:, 0].clamp(min=_RELATIVE_ZERO), centre[:, 0], grid)
+    return _Bases(family.has_offset, *(part.to(device=device, dtype=dtype) for part in parts))
 
 
 def _solve_plain(bases: _Bases, targets: Tensor) -> Tensor:
