@@ -164,7 +164,7 @@ class CurveForecaster:
         if key not in self._calibrations:
             examples = self._finished if uses_train else Observation(self._finished.valid)
             self._calibrations[key] = Calibration.fit(examples, length, self.horizon)
-            if len(self._calibrations) > max(1, _MOST_NUMBERS // (27 * len(examples) ** 2)):
+            while len(self._calibrations) > max(1, _MOST_NUMBERS // (27 * len(examples) ** 2)):
                 self._calibrations.popitem(last=False)
         self._calibrations.move_to_end(key)
         return self._calibrations[key]
