@@ -165,7 +165,7 @@ def test_a_warm_start_reaches_the_ranking_of_a_whole_training():
 
     options = {"widths": (32, 32), "epochs": 300, "update_epochs": 30, "learning_rate": 0.1}
     whole = GCNRanker(space, **options).fit(train, _convolutions(train))
-    warm = GCNRanker(space, **options).fit(train[:40], _convolutions(train[:40]))
+    warm = GCNRanker(space, **options).fit(train[:41], _convolutions(train[:41]))
     warm.update(train, _convolutions(train))
     assert quality(whole) > 0.8
     assert quality(warm) > quality(whole) - 0.03
@@ -175,12 +175,24 @@ def test_the_state_carries_a_ranker_on():
     space = SPACES[1]
     train = space.sample(20, _generator(4))
     options = {"widths": (8,), "epochs": 20, "update_epochs": 5}
-    first = GCNRanker(space, **options).fit(train[:10], _convolutions(train[:10]))
+    first = GCNRanker(space, **options).fit(train[:12], _convolutions(train[:12]))
     second = GCNRanker(space, **options)
     second.set_state(first.state())
     for ranker in (first, second):
         ranker.update(train, _convolutions(train))
     np.testing.assert_array_equal(first.predict(train).score, second.predict(train).score)
+
+
+def test_a_table_that_has_doubled_is_learned_from_random_weights():
+    space = SPACES[1]
+    train = space.sample(32, _generator(33))
+    options = {"widths": (8,), "epochs": 20, "update_epochs": 5}
+    grown = GCNRanker(space, **options)
+    for count in (4, 6, 8, 12, 32):
+        grown.update(train[:count], _convolutions(train[:count]))
+        anew = GCNRanker(space, **options).fit(train[:count], _convolutions(train[:count]))
+        same = np.array_equal(grown.predict(train).score, anew.predict(train).score)
+        assert same == (count in (4, 8, 32))
 
 
 def test_a_descent_that_kills_all_units_is_done_again_at_a_lower_rate():

@@ -227,16 +227,28 @@ def test_samples_are_valid_unseen_and_distinct(sampler):
         assert len(drawn) == sampler.size
 
 
-def test_the_ascent_rises_and_what_it_finds_survives_projection():
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_ascent_rises_and_what_it_finds_survives_projection(keep):
     space = NASBench101()
     archs = space.sample(60, _generator(7))
     accuracy = archs.adjacency.sum((1, 2)).double().numpy() + 3 * archs.ops.eq(0).sum(1).double().numpy()
     ranker = GCNRanker(space, widths=(16, 16), epochs=150, learning_rate=0.1).fit(archs, accuracy)
-    summits = climb(ranker.learned, space, space.relaxation(), 64, 15, 0.1, _generator(8))
+    summits = climb(ranker.learned, space, space.relaxation(), 64, 15, 0.1, _generator(8), keep)
     assert summits.relaxed[-1].mean() > summits.relaxed[0].mean() + summits.relaxed[0].std()
     again = ranker.predict(summits.archs).score
     np.testing.assert_allclose(summits.scores.numpy(), again, atol=1e-5)
     assert again.mean() > ranker.predict(space.sample(500, _generator(9))).score.mean()
+
+
+def test_the_best_on_the_way_is_no_worse_than_the_last():
+    space = NASBench101()
+    archs = space.sample(40, _generator(31))
+    gcn = GCN(space=space).fit(archs, archs.adjacency.sum((1, 2)).double().numpy()).learned
+    ends = {keep: climb(gcn, space, space.relaxation(), 64, 15, 0.5, _generator(32), keep) for keep in ("last", "best")}
+    assert torch.equal(ends["last"].relaxed, ends["best"].relaxed)
+    gain = ends["best"].scores - ends["last"].scores
+    assert gain.min() >= 0
+    assert gain.max() > 0
 
 
 @pytest.mark.parametrize("space", [NASBench101(), NASBench201()], ids=lambda s: s.name)

@@ -6,7 +6,7 @@ of adjacency and one-hot operations, which are made binary on the way to the GCN
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -23,6 +23,8 @@ from foretrain.search.strategy import draw_new
 from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.relaxation import Relaxation
 
+Kept = Literal["last", "best"]
+
 _DRAWS = 4
 """Many starts end in few architectures: that often new starts are taken to fill the sample."""
 
@@ -31,7 +33,7 @@ class Summits(NamedTuple):
     """Where n ascents came to.
 
     Attributes:
-        archs: For each ascent that met a valid architecture, the one of the highest score.
+        archs: What was kept of each of the m ascents that met a valid architecture.
         scores: ``float[m]``, their scores.
         relaxed: ``float[steps, n]``, scores of the binary graphs along the ascents, valid or not.
     """
@@ -44,19 +46,28 @@ class Summits(NamedTuple):
 class MaximumLikelihood(Sampler):
     """Networks where the score of a GCN ranker is locally highest, from random starts.
 
-    The result of an ascent is the best valid architecture on its way, as the GCN scores it after projection. Fewer than
-    N' come back where the ascents end in fewer different networks.
+    Fewer than N' come back where the ascents end in fewer different networks.
 
     Args:
         size: N', how many.
         steps: Steps of an ascent.
         step_size: Learning rate of the ascent (Adam); shadows start between -1 and 1.
+        keep: What an ascent gives: the ``last`` valid architecture that it came to (the source takes the end of the
+            ascent, and does not say what is done where that is not valid), or the ``best`` on its way, as the GCN
+            scores it after projection.
     """
 
-    def __init__(self, size: Count, steps: Count = 20, step_size: Annotated[float, Field(gt=0)] = 0.1) -> None:
+    def __init__(
+        self,
+        size: Count,
+        steps: Count = 20,
+        step_size: Annotated[float, Field(gt=0)] = 0.1,
+        keep: Kept = "last",
+    ) -> None:
         self.size = size
         self.steps = steps
         self.step_size = step_size
+        self.keep: Kept = keep
 
     def sample(
         self, space: SearchSpace[Any], history: History, predictor: Predictor, generator: torch.Generator
@@ -71,7 +82,7 @@ class MaximumLikelihood(Sampler):
         relaxation, gcn = space.relaxation(), predictor.learned
 
         def climb_anew(count: int) -> Architectures:
-            return climb(gcn, space, relaxation, count, self.steps, self.step_size, generator).archs
+            return climb(gcn, space, relaxation, count, self.steps, self.step_size, generator, self.keep).archs
 
         drawn: Architectures = draw_new(space, history.codes, self.size, climb_anew, attempts=_DRAWS)
         return drawn
@@ -85,6 +96,7 @@ def climb(
     steps: int,
     step_size: float,
     generator: torch.Generator,
+    keep: Kept = "last",
 ) -> Summits:
     """Climbs from random graphs.
 
@@ -96,28 +108,30 @@ def climb(
         steps: Steps of each.
         step_size: Learning rate.
         generator: Where the starts come from.
+        keep: See :class:`MaximumLikelihood`.
     """
     size, columns = relaxation.vertices.shape
     edges = (2 * torch.rand((count, size, size), generator=generator) - 1).requires_grad_()
     labels = (2 * torch.rand((count, size, columns), generator=generator) - 1).requires_grad_()
     optimizer = torch.optim.Adam([edges, labels], lr=step_size, maximize=True)
     sizes = torch.full((count,), float(size))
-    best = torch.full((count,), -torch.inf)
+    kept = torch.full((count,), -torch.inf)
     summit: Architectures | None = None
     along = []
     for _ in range(steps):
-        optimizer.zero_grad()
         adjacency, vertices = binary_graphs(relaxation, edges, labels)
         scores = gcn(adjacency, vertices, sizes)
         along.append(scores.detach())
-        scores.sum().backward()
         archs, projected = _project(gcn, space, relaxation, adjacency.detach(), vertices.detach())
-        summit = archs if summit is None or len(summit) == 0 else _better(summit, archs, projected > best)
-        best = torch.maximum(best, projected)
+        takes = projected.isfinite() if keep == "last" else projected > kept
+        summit = archs if summit is None or len(summit) == 0 else _choose(summit, archs, takes)
+        kept = torch.where(takes, projected, kept)
+        # Only the shadows climb: the weights' gradients would cost a third of the time
+        edges.grad, labels.grad = torch.autograd.grad(scores.sum(), [edges, labels])
         optimizer.step()
-    found = best.isfinite().nonzero()[:, 0]
+    found = kept.isfinite().nonzero()[:, 0]
     assert summit is not None
-    return Summits(summit[found], best[found], torch.stack(along))
+    return Summits(summit[found], kept[found], torch.stack(along))
 
 
 def binary_graphs(relaxation: Relaxation[Any], edges: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,8 +175,8 @@ def _project(
     return archs, scores
 
 
-def _better(first: Architectures, second: Architectures, takes_second: Tensor) -> Architectures:
-    """The second where it is better, else the first."""
+def _choose(first: Architectures, second: Architectures, takes_second: Tensor) -> Architectures:
+    """The second where it is taken, else the first."""
     if len(second) == 0:
         return first
     here = torch.arange(len(first))

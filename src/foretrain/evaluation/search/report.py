@@ -105,7 +105,7 @@ def gain_rows(gains: dict[str, Gains], targets: Targets) -> pd.DataFrame:
 
 def _about(task: BenchmarkTask, pool: BenchmarkPool) -> str:
     seen, judge = task.target, task.judge or task.target
-    same = "it judges them too" if task.judge is None else f"{judge.split} accuracy judges them"
+    same = "which judges too" if task.judge is None else f"{judge.split} accuracy judges"
     return f"{len(pool.space):,} different networks of {task.name}; searches see {seen.split} accuracy, {same}."
 
 
@@ -114,8 +114,10 @@ def _draw_convergence(folder: Path, pool: BenchmarkPool, found: dict[str, Conver
     incumbent = 100 - pool.judged[pool.seen.argmax()]
     oracles = {
         "seen": [Reference(100 - pool.seen.max(), "best network")],
-        "judged": [Reference(100 - pool.judged.max(), "best network"), Reference(incumbent, "network seen as best")],
+        "judged": [Reference(100 - pool.judged.max(), "best network")],
     }
+    if incumbent > oracles["judged"][0].value:
+        oracles["judged"].append(Reference(incumbent, "network seen as best"))
     for name, references in oracles.items():
         parts = []
         for method, convergence in found.items():
@@ -155,8 +157,9 @@ def _draw_gains(folder: Path, gains: dict[str, Gains], targets: Targets, about: 
     curves = {name: gain.whole for name, gain in on_grid.items()}
     curves["largest possible"] = np.max([gain.limit for gain in on_grid.values()], axis=0)
     lines_with_bands(_curves(curves, targets), folder / "gain.png", "Sample-efficiency gain", label, about)
-    split = {f"{name}: sampling": gain.sampling for name, gain in on_grid.items() if np.isfinite(gain.sampling).any()}
-    split |= {f"{name}: predictor": on_grid[name.split(":")[0]].predictor for name in split}
+    chose = {name: gain for name, gain in on_grid.items() if np.isfinite(gain.sampling).any()}
+    split = {f"{name}, sampling": gain.sampling for name, gain in chose.items()}
+    split |= {f"{name}, predictor": gain.predictor for name, gain in chose.items()}
     title = "Gain of the sampling and of the predictor"
     if split:
         lines_with_bands(_curves(split, targets), folder / "gain_split.png", title, label, about)

@@ -25,6 +25,7 @@ from foretrain.spaces.base import Architectures, SearchSpace
 _VIEWS: WeakKeyDictionary[Architectures, dict[tuple[Normalization, int], Neighbourhoods]] = WeakKeyDictionary()
 """What GCNs see of a batch, as long as the batch lives: a search ranks the same whole space again and again."""
 
+_FITTED_ON = "fitted_on"
 _HALVINGS = 4
 """A descent that fails is repeated so many times, at half the learning rate each time."""
 
@@ -68,15 +69,20 @@ class GCNRanker(Regressor[GCN]):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.normalization: Normalization = normalization
+        self._fitted_on = 0
 
     def update(self, archs: Architectures, accuracies: ArrayLike) -> Self:
-        """Learns on from the weights of the last fit, with few steps; without one it is :meth:`fit`.
+        """Learns on from the weights of the last fit or update, with few steps.
+
+        Where there are twice as many architectures as at the last :meth:`fit`, it is one: a descent on a handful of
+        networks leaves most units dead for all networks, and no later step brings these back. All fits of a growing
+        table together thus take a number of steps that grows with the logarithm of its size.
 
         Args:
             archs: All n architectures that are known by now.
             accuracies: ``float[n]``, percent.
         """
-        if self._learned is None:
+        if self._learned is None or len(archs) >= 2 * self._fitted_on:
             return self.fit(archs, accuracies)
         check_kind(self.space, archs)
         known = Labelled(archs, np.asarray(accuracies, dtype=np.float64), {})
@@ -84,16 +90,18 @@ class GCNRanker(Regressor[GCN]):
         return self
 
     def state(self) -> Mapping[str, Tensor]:
-        """Returns the weights, with which another ranker of these settings goes on; empty before the first fit."""
-        return {} if self._learned is None else self._learned.state_dict()
+        """Returns the weights and how many networks the last fit had; empty before the first fit."""
+        return {} if self._learned is None else self._learned.state_dict() | {_FITTED_ON: torch.tensor(self._fitted_on)}
 
-    def set_state(self, weights: Mapping[str, Tensor]) -> None:
-        """Goes on from the weights that :meth:`state` returned."""
-        if weights:
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what :meth:`state` of a ranker of these settings returned."""
+        if state:
+            self._fitted_on = int(state[_FITTED_ON])
             self._learned = self._module(1, self.learning_rate).gcn
-            self._learned.load_state_dict(weights)
+            self._learned.load_state_dict({name: value for name, value in state.items() if name != _FITTED_ON})
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> GCN:
+        self._fitted_on = len(known.archs)
         return self._descend(self.epochs, known)
 
     @torch.no_grad()
