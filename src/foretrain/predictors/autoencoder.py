@@ -23,6 +23,8 @@ _HALF = math.sqrt(0.5)
 _AT_ONCE = 4096
 COMPACT = ("compact_sequence", "sequence")
 """Encodings as sequences: the shortest from which the architecture can be told."""
+LIVE = ("vertex_sequence", "sequence")
+"""Encodings as sequences that leave out dead operations, where the space has one."""
 
 
 class Code(NamedTuple):

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from foretrain.errors import DataError
 from foretrain.forecast import Forecast
-from foretrain.predictors.autoencoder import Code, LabelledSequences, SequenceAutoencoder, num_tokens, to_tokens
+from foretrain.predictors.autoencoder import (
+    LIVE,
+    Code,
+    LabelledSequences,
+    SequenceAutoencoder,
+    num_tokens,
+    to_tokens,
+)
 from foretrain.predictors.base import ScoreColumns
 from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.neighbours import weighted_neighbours
@@ -26,8 +33,6 @@ from foretrain.predictors.training import FitSettings, fit_network, seeded
 from foretrain.spaces.base import Architectures, SearchSpace
 
 _AT_ONCE = 4096
-LIVE = ("vertex_sequence", "sequence")
-"""Encodings as sequences that leave out dead operations, where the space has one."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from foretrain.forecast import Forecast
 from foretrain.predictors.autoencoder import (
+    LIVE,
     Code,
     LabelledSequences,
     SequenceAutoencoder,
@@ -106,6 +107,7 @@ class NAO(Regressor[LearnedNAO]):
         width: Dimension of the embedding.
         hidden: Width of the head's hidden layer.
         trade_off: Share of the squared error in the loss; the rest is the reconstruction.
+        sequences: Encodings as sequences; the first that the space has is read.
         settings: How the network is trained.
     """
 
@@ -116,13 +118,23 @@ class NAO(Regressor[LearnedNAO]):
         width: Annotated[int, Field(ge=2)] = 64,
         hidden: Annotated[int, Field(ge=1)] = 16,
         trade_off: Annotated[float, Field(ge=0, le=1)] = 0.8,
+        sequences: tuple[str, ...] | list[str] = LIVE,
         settings: FitSettings | None = None,
     ) -> None:
         super().__init__(space, seed)
         self.width = width
         self.hidden = hidden
         self.trade_off = trade_off
+        self.sequences = tuple(sequences)
         self.settings = settings or FitSettings()
+
+    def tokens(self, archs: Architectures) -> Tensor:
+        """Returns the sequences ``int64[m, t]`` that the encoder reads.
+
+        Raises:
+            ConfigError: The space has none of the encodings.
+        """
+        return to_tokens(self.space, archs, self.sequences)
 
     def improve(self, archs: Architectures, step: float = 1.0, steps: int = 10) -> Architectures:
         """Proposes architectures that the head holds for better than the given ones.
@@ -143,10 +155,10 @@ class NAO(Regressor[LearnedNAO]):
             DataError: There was no ``fit``.
         """
         network = self.learned.network
-        tokens = to_tokens(self.space, archs)
+        tokens = self.tokens(archs)
         spoken = network.speak_freely(network.ascend(tokens, step, steps))
-        found, valid = self.space.decode(spoken, sequence_kind(self.space))
-        moved = (to_tokens(self.space, found) != tokens[valid]).any(1)
+        found, valid = self.space.decode(spoken, sequence_kind(self.space, self.sequences))
+        moved = (self.tokens(found) != tokens[valid]).any(1)
         changed: Architectures = found[moved.nonzero().flatten()]
         return changed
 
@@ -160,10 +172,10 @@ class NAO(Regressor[LearnedNAO]):
         values = torch.from_numpy(target.forward(known.accuracies)).float()
         with seeded(self.seed, "nao"):
             network = NAONetwork(num_tokens(self.space), self.width, self.hidden, self.trade_off)
-        return network, target, LabelledSequences(to_tokens(self.space, known.archs), values)
+        return network, target, LabelledSequences(self.tokens(known.archs), values)
 
     def _foresee(self, learned: LearnedNAO, archs: Architectures, scores: Scores) -> Forecast:
-        tokens = to_tokens(self.space, archs)
+        tokens = self.tokens(archs)
         return forecast(learned.target, learned.network.foresee(tokens).double().numpy())
 
 
@@ -178,6 +190,7 @@ class SemiNAS(NAO):
         width: Dimension of the embedding.
         hidden: Width of the head's hidden layer.
         trade_off: Share of the squared error in the loss; the rest is the reconstruction.
+        sequences: Encodings as sequences; the first that the space has is read.
         settings: How the network is trained, both times.
     """
 
@@ -190,9 +203,10 @@ class SemiNAS(NAO):
         width: Annotated[int, Field(ge=2)] = 64,
         hidden: Annotated[int, Field(ge=1)] = 16,
         trade_off: Annotated[float, Field(ge=0, le=1)] = 0.8,
+        sequences: tuple[str, ...] | list[str] = LIVE,
         settings: FitSettings | None = None,
     ) -> None:
-        super().__init__(space, seed, width, hidden, trade_off, settings)
+        super().__init__(space, seed, width, hidden, trade_off, sequences, settings)
         self.copies = copies
         self.drawn = drawn
 
@@ -201,7 +215,7 @@ class SemiNAS(NAO):
         fit_network(network, table, self.settings, self.seed)
         if unlabeled is None:
             unlabeled = self.space.sample(self.drawn * len(known), make_generator(self.seed, "seminas"))
-        tokens = to_tokens(self.space, unlabeled)
+        tokens = self.tokens(unlabeled)
         both = LabelledSequences(
             torch.cat([table.tokens.repeat(self.copies, 1), tokens]),
             torch.cat([table.target.repeat(self.copies), network.foresee(tokens)]),

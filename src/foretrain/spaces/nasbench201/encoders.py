@@ -84,6 +84,11 @@ def vertex_sequence(cells: Cells201) -> Tensor:
     return sequence(prune(cells))[:, places]
 
 
+def from_vertex_sequence(tokens: Tensor) -> tuple[Cells201, Tensor]:
+    """Returns the cells, of live operations only, of those sequences ``int64[n, 14]`` that describe one, and which."""
+    return from_compact_sequence(tokens[:, 1 : 2 * len(EDGES) : 2])
+
+
 def from_compact_sequence(tokens: Tensor) -> tuple[Cells201, Tensor]:
     """Returns the cells of those sequences ``int64[n, 6]`` that describe one, and which they are (``bool[n]``)."""
     ops = tokens - label_token(len(VOCABULARY.inputs))
@@ -114,7 +119,10 @@ ENCODERS: Mapping[str, Callable[[Cells201], Tensor | GraphBatch]] = {
     "path_features": way_features,
 }
 
-DECODERS: Mapping[str, Callable[[Tensor], tuple[Cells201, Tensor]]] = {"compact_sequence": from_compact_sequence}
+DECODERS: Mapping[str, Callable[[Tensor], tuple[Cells201, Tensor]]] = {
+    "compact_sequence": from_compact_sequence,
+    "vertex_sequence": from_vertex_sequence,
+}
 
 
 def _adjacency() -> Tensor:
