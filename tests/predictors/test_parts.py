@@ -119,17 +119,21 @@ def test_gradient_ascent_raises_true_accuracy():
     benchmark = open_benchmark("nasbench201")
     accuracy = benchmark.accuracy(None, "cifar100", "valid")
     rows = benchmark.split(200, 100, seed=3)
-    predictor = NAO(benchmark.space, seed=0, settings=FitSettings(epochs=100, learning_rate=3e-3))
+    settings = FitSettings(epochs=100, learning_rate=3e-3)
+    predictor = NAO(benchmark.space, seed=0, sequences=["compact_sequence"], settings=settings)
     predictor.fit(benchmark.architectures[torch.from_numpy(rows.train)], accuracy[rows.train])
     found = predictor.improve(benchmark.architectures[torch.from_numpy(rows.test)])
     assert np.median(accuracy[benchmark.rows(found)]) > np.median(accuracy[rows.test]) + 1
 
 
-def test_decoding_is_the_inverse_of_the_compact_sequence():
+def test_decoding_is_the_inverse_of_the_sequences():
     cells = SPACE.enumerate()
     found, valid = SPACE.decode(to_tokens(SPACE, cells), "compact_sequence")
     assert valid.all()
     assert torch.equal(found.ops, cells.ops)
+    live, valid = SPACE.decode(SPACE.encode(cells, "vertex_sequence"), "vertex_sequence")
+    assert valid.all()
+    assert torch.equal(live.ops, SPACE.prune(cells).ops)
     assert not SPACE.decode(torch.tensor([[3, 3, 3, 3, 3, 2], [3, 3, 3, 3, 3, 8]]), "compact_sequence")[1].any()
 
 
