@@ -123,9 +123,10 @@ def test_quick_predictors_learn_the_rule(name):
     assert spearman(accuracies[100:], forecast.score) > 0.75
 
 
-def test_a_predictor_of_another_space_or_skeleton_is_not_loaded_in_silence(fitted, tmp_path):
+@everyone
+def test_a_predictor_of_another_space_or_skeleton_is_not_loaded_in_silence(name, fitted, tmp_path):
     path = tmp_path / "predictor.pt"
-    save_predictor(path, fitted["linear"])
+    save_predictor(path, fitted[name])
     with pytest.raises(CheckpointError, match=r"fitted on .*NASBench201, not on .*NASBench101"):
         load_predictor(path, SPACES["nasbench101"])
     with pytest.warns(ForetrainWarning, match="trust the ranking at most"):
