@@ -172,7 +172,8 @@ def _mean_place(make: StrategyFactory, seeds: range, budget: int = 24) -> float:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_no_search_profits_from_the_order_of_the_table(name: str):
-    assert _mean_place(STRATEGIES[name], range(3)) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 24 * 3))
+    seeds = 60 if name in {"random", "evolution", "local", "linear"} else 3
+    assert _mean_place(STRATEGIES[name], range(seeds)) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 24 * seeds))
 
 
 @pytest.mark.parametrize("sampler", [Whole(), Uniform(60), Evolutionary(60, parents=4)])

@@ -68,7 +68,8 @@ def write_report(
         ),
         markdown_table(gain_rows(gains, targets)),
         "![Gain](figures/gain.png)",
-        "![Gain of sampling and of the predictor](figures/gain_split.png)",
+        "![Gain of the sampling](figures/gain_sampling.png)",
+        "![Gain of the predictor](figures/gain_predictor.png)",
         "![Errors of the proposed networks](figures/proposals.png)",
     ]
     folder.write_report("\n\n".join(sections) + "\n")
@@ -158,11 +159,10 @@ def _draw_gains(folder: Path, gains: dict[str, Gains], targets: Targets, about: 
     curves["largest possible"] = np.max([gain.limit for gain in on_grid.values()], axis=0)
     lines_with_bands(_curves(curves, targets), folder / "gain.png", "Sample-efficiency gain", label, about)
     chose = {name: gain for name, gain in on_grid.items() if np.isfinite(gain.sampling).any()}
-    split = {f"{name}, sampling": gain.sampling for name, gain in chose.items()}
-    split |= {f"{name}, predictor": gain.predictor for name, gain in chose.items()}
-    title = "Gain of the sampling and of the predictor"
-    if split:
-        lines_with_bands(_curves(split, targets), folder / "gain_split.png", title, label, about)
+    for part in ("sampling", "predictor") if chose else ():
+        curves = {name: getattr(gain, part) for name, gain in chose.items()}
+        path = folder / f"gain_{part}.png"
+        lines_with_bands(_curves(curves, targets), path, f"Gain of the {part}", label, about)
 
 
 def _curves(curves: dict[str, np.ndarray], targets: Targets) -> pd.DataFrame:
