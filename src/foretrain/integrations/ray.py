@@ -18,7 +18,7 @@ else:
     Stopper = import_extra("ray.tune", "ray").Stopper
 
 
-class ForecastStopper(Stopper):  # type: ignore[misc] # Any where Ray is not installed
+class ForecastStopper(Stopper):
     """Stops a trial when the probability that it ends better than the best finished one falls below a threshold.
 
     A trial is finished when it reports at the horizon, where it is stopped too. The latest 50 finished trials teach the
