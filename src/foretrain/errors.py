@@ -14,10 +14,10 @@ class ForetrainError(Exception):
 
 
 class ConfigError(ForetrainError):
-    """A key of the config is unknown, has a wrong type or an impossible value.
+    """A key of the config, an option or an argument is unknown, has a wrong type or an impossible value.
 
     Args:
-        key: Full dotted path of the key, e.g. ``data.population``.
+        key: Its name; of a config's key the full dotted path, e.g. ``data.population``.
         problem: What is wrong with it.
         value: The offending value, left out where there is none (a missing key).
         allowed: What is allowed there: a description or the list of choices.
@@ -35,7 +35,12 @@ class ConfigError(ForetrainError):
         if allowed is not None and not isinstance(allowed, str):
             allowed = ", ".join(sorted(allowed))
         hint = f". Allowed: {allowed}" if allowed else ""
-        super().__init__(f"config key '{key}': {problem}{shown}{hint}")
+        self._text = f"{problem}{shown}{hint}"
+        super().__init__(self.told(key))
+
+    def told(self, name: str) -> str:
+        """Returns the message with the name by which this user knows the key, e.g. ``--epoch-column``."""
+        return f"{name}: {self._text}"
 
 
 class DataError(ForetrainError):

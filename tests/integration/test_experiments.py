@@ -71,6 +71,7 @@ BUDGETS = {
     "curve_initialisation": [*CURVES_TINY, "learning_rates=[0.2]", "prefit_shares=[0.5]", "seconds=0.05"],
     "digits101": DIGITS_TINY,
     "digits201": DIGITS_TINY,
+    "fit_predictor": [*PREDICTORS_TINY, "n_test=9", "predictor=gaussian_process", "given_scores=[synflow]"],
     "gcn_search_samplers": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
     "gcn_search_subset": [*SEARCH_TINY, "predictor.epochs=3", "predictor.update_epochs=2"],
     "hybrid_proxy": [*SCORED, "train=10", "splits=2", "combination.labels=[0,5]", "combination.splits=2"],

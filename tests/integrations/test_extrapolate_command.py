@@ -56,8 +56,8 @@ def test_without_a_file_to_write_the_table_is_printed(table, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--horizon", "5"], 2, "config key 'horizon': lies before the end of a run"),
-        (["--level", "1"], 2, "config key '--level'"),
+        (["--horizon", "5"], 2, "error: --horizon: lies before the end of a run"),
+        (["--level", "1"], 2, "error: --level: is impossible"),
         (["--mode", "up"], 2, "'up'"),
         (["--out", "x.xlsx"], 2, "unknown file ending"),
         (["--value-column", "loss"], 1, "loss"),

@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.image import imsave
 
-from foretrain.errors import ConfigError, DataError
+from foretrain.errors import ConfigError, DataError, ForetrainWarning
 from foretrain.integrations.command import main
 from foretrain.integrations.models import find_models
+from foretrain.integrations.ranking import rank_models
 from foretrain.integrations.samples import read_batch
+from foretrain.integrations.score_prediction import PredictScores
+from foretrain.proxies.scoring import score
+from foretrain.runtime.seeding import derive_seed
+from foretrain.spaces.nasbench201 import NASBench201
 
 NETWORKS = """
 from torch import nn
@@ -149,3 +155,71 @@ def test_folders_of_images_and_archives_of_bytes(tmp_path):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=text):
             read_batch(tmp_path / (path or "empty"), 4, seed=0)
+
+
+def test_the_table_fits_the_terminal(networks, archive, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(networks.parent)
+    assert run(monkeypatch, "--models", "mine.py:plain", "--models", "mine.py:Narrow", "--data", archive) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:3])) <= 80
+    assert {"rank", "model", "combined", "synflow", "params"} <= set(lines[0].split())
+    assert "mine.py:Narrow: no_rectifier (nwot)" in "\n".join(lines)
+    assert "Not shown here: " in "\n".join(lines)
+
+
+FIXED = """
+import torch
+from torch import nn
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(108, 2))
+    def forward(self, x):
+        return x.flatten(1) @ self.weight
+"""
+
+
+def test_repeats_draw_all_weights_again(archive, tmp_path, monkeypatch):
+    """Networks are built anew: a layer that cannot draw its weights itself counts in the error too."""
+    (tmp_path / "fixed.py").write_text(FIXED)
+    model = find_models([f"{tmp_path}/fixed.py:Gate"])[0]
+    batch = read_batch(archive, 8, 0)
+    table = rank_models([model], batch, ["l2_norm"], repeats=4, seed=0, device="cpu")
+    single = [rank_models([model], batch, ["l2_norm"], 1, seed, "cpu")["l2_norm"][0] for seed in range(3)]
+    assert len({*single, table["l2_norm"][0]}) == 4
+    with pytest.warns(ForetrainWarning, match="Gate have weights but no reset_parameters"):
+        score(model.build(3, 2), batch, proxies=["params"], repeats=2)
+
+
+class TestPrediction:
+    """``predict.py task=proxies`` ranks what a table names."""
+
+    def test_architectures_of_a_space(self, archive, tmp_path):
+        space = NASBench201(channels=4, cells_per_stage=1)
+        strings = space.format(space.sample(3, torch.Generator().manual_seed(0)))
+        pd.DataFrame({"arch": strings, "note": 1}).to_csv(tmp_path / "in.csv", index=False)
+        for name in ("a.csv", "b.csv"):
+            PredictScores(str(tmp_path / "in.csv"), str(tmp_path / name), str(archive), space, ["snip", "params"]).run()
+        assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+        found = pd.read_csv(tmp_path / "a.csv").set_index("arch")
+        assert sorted(found["rank"]) == [1, 2, 3]
+        for name in strings:
+            seed = derive_seed(0, name)
+            torch.manual_seed(seed)
+            expected = score(space.build(space.parse([name]), 3, 2), read_batch(archive, 64, 0), seed=seed)
+            assert found.loc[name, "snip"] == expected["snip"].value
+
+    def test_networks_of_files(self, networks, archive, tmp_path):
+        pd.DataFrame({"model": [f"{networks}:plain", f"{networks}:broken"]}).to_csv(tmp_path / "in.csv", index=False)
+        options = (str(archive), NASBench201(), ["snip", "params"])
+        PredictScores(str(tmp_path / "in.csv"), str(tmp_path / "out.parquet"), *options).run()
+        found = pd.read_parquet(tmp_path / "out.parquet")
+        assert found["model"].str.endswith("plain").tolist() == [True, False]
+        assert "cannot be built" in found["reason"][1]
+        (tmp_path / "in.csv").write_text("name\nx\n")
+        with pytest.raises(DataError, match="has 1 rows and the columns name"):
+            PredictScores(str(tmp_path / "in.csv"), "-", *options).run()
+        with pytest.raises(ConfigError, match="no such proxy of one batch"):
+            PredictScores("-", "-", str(archive), NASBench201(), ["zico"])

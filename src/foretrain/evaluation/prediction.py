@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from foretrain.errors import ConfigError
+from foretrain.evaluation.tables import checked_target, write_table
 from foretrain.runtime.checkpoints import load_checkpoint
-from foretrain.runtime.files import atomic_path
 from foretrain.runtime.study import Prediction
 from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.storage import read_snapshots
-
-WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
 
 
 class PredictSnapshots(Prediction):
@@ -25,9 +22,9 @@ class PredictSnapshots(Prediction):
     Args:
         checkpoint: A ``.ckpt`` file, or a run folder; of a run folder the predictor that was refitted on the whole
             population is taken, unless ``fold`` names another.
-        input: The folder of a recorded population, or the ``.npy`` file of one network.
-        output: The table to write, ``.csv`` or ``.parquet``: one row a network and number of snapshots seen, with
-            columns ``arch_id``, ``snapshots`` and ``mean`` (final accuracy in percent).
+        input: The folder of a recorded population, the ``.npy`` file of one network, or an ``.npz`` file of many.
+        output: The table to write, ``.csv``, ``.parquet`` or ``-`` for standard output: one row a network and number
+            of snapshots seen, with columns ``arch_id``, ``snapshots`` and ``mean`` (final accuracy in percent).
         fold: Number of a run folder's fold.
 
     Raises:
@@ -35,18 +32,15 @@ class PredictSnapshots(Prediction):
     """
 
     def __init__(self, checkpoint: str, input: str, output: str, fold: int | None = None) -> None:  # noqa: A002
-        self.checkpoint = _checkpoint_path(Path(checkpoint), fold)
+        self.checkpoint = checkpoint_path(Path(checkpoint), fold)
         self.input = Path(input)
-        self.output = Path(output)
-        if self.output.suffix not in WRITERS:
-            raise ConfigError("output", "unknown file ending", output, WRITERS)
+        self.output = checked_target(output)
 
     def run(self) -> None:
         """Reads, forecasts and writes; see :class:`foretrain.runtime.study.Prediction`."""
         model = load_checkpoint(self.checkpoint, SnapshotPredictor)
         table = forecast_table(model, self.input)
-        with atomic_path(self.output) as temporary:
-            WRITERS[self.output.suffix](table, temporary, index=False)
+        write_table(table, self.output)
 
 
 def forecast_table(model: SnapshotPredictor, source: Path) -> pd.DataFrame:
@@ -67,7 +61,12 @@ def forecast_table(model: SnapshotPredictor, source: Path) -> pd.DataFrame:
     )
 
 
-def _checkpoint_path(path: Path, fold: int | None) -> Path:
+def checkpoint_path(path: Path, fold: int | None = None) -> Path:
+    """Returns the checkpoint file: of a run folder the final one, or that of a fold.
+
+    Raises:
+        ConfigError: ``fold`` is given beside a file.
+    """
     if path.is_dir():
         return path / "checkpoints" / ("final.ckpt" if fold is None else f"fold{fold}.ckpt")
     if fold is not None:

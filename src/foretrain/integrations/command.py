@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,13 @@ import typer
 
 from foretrain.benchmarks.catalog import CATALOG, Entry, default_folder, find_folder, installed, tables_folder
 from foretrain.benchmarks.importers import FORMATS
-from foretrain.errors import ForetrainError
+from foretrain.errors import ConfigError, ForetrainError
 from foretrain.integrations.extrapolate_command import extrapolate_command
 from foretrain.integrations.score_command import score_command
 
 if TYPE_CHECKING:
+    import click
+
     from foretrain.benchmarks.contents import Description
     from foretrain.benchmarks.table import Benchmark
 
@@ -28,8 +31,18 @@ def main() -> None:
     try:
         app()
     except ForetrainError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _message(error: ForetrainError) -> str:
+    """The error's text, in which an argument has the name of its option."""
+    if not isinstance(error, ConfigError):
+        return str(error)
+    commands = typing.cast("click.Group", typer.main.get_command(app)).commands.values()
+    options = {name for command in commands for parameter in command.params for name in parameter.opts}
+    option = f"--{error.key.replace('_', '-')}"
+    return error.told(option if option in options else error.key)
 
 
 app.command("score")(score_command)

@@ -22,7 +22,12 @@ class _Unit(StrEnum):
 
 
 def extrapolate_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet: a table of runs, or a tool's export.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A table of runs, or a tool's export: CSV, Parquet, npz, or - for standard input."
+        ),
+    ],
     horizon: Annotated[
         int | None, typer.Option(min=1, help="The final epoch; without it, the last epoch of the longest run.")
     ] = None,
@@ -33,7 +38,7 @@ def extrapolate_command(
     run_column: Annotated[str | None, typer.Option(help="Column of the runs, where the guess is wrong.")] = None,
     epoch_column: Annotated[str | None, typer.Option(help="Column of the epochs.")] = None,
     value_column: Annotated[str | None, typer.Option(help="Column, or name, of the metric.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table to this CSV or Parquet file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table: .csv, .parquet, or - for stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves and their forecasts into this file.")] = None,
 ) -> None:
     """Foresees where unfinished runs will end. Finished runs in the same file teach how curves go on."""
@@ -41,7 +46,7 @@ def extrapolate_command(
     from foretrain.evaluation.curves.prediction import PredictCurves  # noqa: PLC0415
 
     if not 0 < level < 1:
-        raise ConfigError("--level", "is impossible", level, "between 0 and 1")
+        raise ConfigError("level", "is impossible", level, "between 0 and 1")
     PredictCurves(
         input=str(file),
         output=None if out is None else str(out),

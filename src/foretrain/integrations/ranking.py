@@ -14,11 +14,15 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from foretrain.integrations.models import Model
 from foretrain.proxies.combination import normal_scores
-from foretrain.proxies.scores import Reason, Scores
+from foretrain.proxies.scores import Reason, Scores, average
 from foretrain.proxies.scoring import score
+from foretrain.proxies.table import PROXIES
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.progress import progress_bar
 from foretrain.runtime.seeding import derive_seed
+
+ONE_BATCH = tuple(name for name in PROXIES if name != "zico")
+"""The proxies that need one batch at most."""
 
 RANKED_BY = ("logsynflow", "synflow", "nwot", "jacov", "params")
 """The scores whose mean normal score ranks the candidates: those of the combination that was designed for that."""
@@ -54,6 +58,34 @@ def rank_models(
     table = table.sort_values("combined", ascending=False, kind="stable", na_position="last")
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table.reset_index(drop=True)
+
+
+def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:
+    """Returns a ranking as text of a width at most, and the scores that found no place.
+
+    The rank, the network and its combined score are always there; then come the scores that rank, then the others.
+    Reasons for missing scores stand below.
+
+    Args:
+        table: The table of :func:`rank_models`.
+        width: Letters in a line.
+    """
+    first = ["rank", "model", "combined"]
+    scores = [name for name in table.columns if name not in (*first, "seconds", "reason")]
+    waiting = sorted([*scores, "seconds"], key=lambda name: name not in RANKED_BY)  # stable: else in their order
+    shown, left = _text(table[first]), []
+    for name in waiting:
+        wider = _text(table[[*first, name]])
+        if len(wider.splitlines()[0]) <= width:
+            first, shown = [*first, name], wider
+        else:
+            left.append(name)
+    reasons = [f"{row.model}: {row.reason}" for row in table.itertuples() if row.reason]
+    return "\n".join([shown, *reasons]), left
+
+
+def _text(table: pd.DataFrame) -> str:
+    return str(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def draw_ranking(table: pd.DataFrame, path: Path) -> None:
@@ -95,12 +127,15 @@ def _score(
     is_class = not labels.is_floating_point()
     outputs = int(labels.max()) + 1 if is_class else int(labels[0].numel())
     channels = inputs.shape[1] if inputs.ndim > 1 else 1
-    own_seed = derive_seed(seed, model.name)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(own_seed)
-        network = model.build(channels, outputs).to(device)
     loss = cross_entropy if is_class else mse_loss
-    return score(network, batch, loss, proxies, seed=own_seed, repeats=repeats)
+    found = []
+    for repetition in range(repeats):  # built anew each time: not every layer knows how to draw its weights again
+        own_seed = derive_seed(seed, model.name, *([repetition] if repetition else []))
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(own_seed)
+            network = model.build(channels, outputs).to(device)
+        found.append(score(network, batch, loss, proxies, seed=own_seed))
+    return average(found)
 
 
 def _reasons(scores: Scores) -> str:

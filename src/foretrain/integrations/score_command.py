@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -32,20 +33,22 @@ def score_command(
     """Ranks your own networks by zero-cost scores. None of them is trained."""
     from foretrain.errors import ConfigError  # noqa: PLC0415 - keeps --help quick
     from foretrain.integrations.models import find_models  # noqa: PLC0415
-    from foretrain.integrations.ranking import draw_ranking, rank_models  # noqa: PLC0415
+    from foretrain.integrations.ranking import ONE_BATCH, draw_ranking, fitting, rank_models  # noqa: PLC0415
     from foretrain.integrations.samples import read_batch  # noqa: PLC0415
-    from foretrain.proxies.table import PROXIES  # noqa: PLC0415
     from foretrain.runtime.files import write_text  # noqa: PLC0415
 
-    chosen = [name.strip() for name in proxies.split(",") if name.strip()] or [n for n in PROXIES if n != "zico"]
+    chosen = [name.strip() for name in proxies.split(",") if name.strip()] or ONE_BATCH
     for name in chosen:
-        if name not in PROXIES or name == "zico":
-            raise ConfigError("--proxies", "no such proxy of one batch", name, [n for n in PROXIES if n != "zico"])
+        if name not in ONE_BATCH:
+            raise ConfigError("proxies", "no such proxy of one batch", name, ONE_BATCH)
     candidates = find_models(models)
     table = rank_models(candidates, read_batch(data, batch_size, seed), chosen, repeats, seed, device)
     if csv is not None:
         write_text(csv, table.to_csv(index=False))
     if plot is not None:
         draw_ranking(table, plot)
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    shown, left = fitting(table, shutil.get_terminal_size().columns)
+    print(shown)
+    if left:
+        print(f"Not shown here: {', '.join(left)}. A wider terminal, --proxies or --csv FILE shows them.")
     print(_FROM_SCRATCH)

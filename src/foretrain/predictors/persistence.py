@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -23,6 +24,7 @@ from foretrain.runtime.files import atomic_path
 from foretrain.spaces.base import SearchSpace
 
 _KIND = "__kind__"
+_KEYS = {"space", "skeleton", "predictor"}
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -43,18 +45,22 @@ def save_predictor(path: str | Path, predictor: Regressor[Any]) -> None:
         torch.save(content, temporary)
 
 
-def load_predictor(path: str | Path, space: SearchSpace[Any]) -> Regressor[Any]:
+def load_predictor(path: str | Path, space: SearchSpace[Any] | None = None) -> Regressor[Any]:
     """Reads what :func:`save_predictor` wrote; the predictor says the same numbers as before.
 
     Args:
         path: The file.
-        space: The space that the architectures to foresee are of. Where its skeleton is another than the predictor
-            was fitted on there is a warning: the ranking may still hold, the level of the accuracies will not.
+        space: The space that the architectures to foresee are of; None takes the one that the predictor was fitted on.
+            Where its skeleton is another than that there is a warning: the ranking may still hold, the level of the
+            accuracies will not.
 
     Raises:
         CheckpointError: The file is missing or damaged, or the predictor belongs to another space.
     """
     content = read_content(path)
+    if missing := _KEYS - content.keys():
+        raise CheckpointError(path, f"holds no predictor: it lacks {', '.join(sorted(missing))}", "Give another file")
+    space = space or _build_space(path, content)
     if content.get("space") != _path_of(type(space)):
         problem = f"was fitted on {content.get('space')}, not on {_path_of(type(space))}"
         raise CheckpointError(path, problem, "Give the space that it was fitted on")
@@ -70,6 +76,20 @@ def load_predictor(path: str | Path, space: SearchSpace[Any]) -> Regressor[Any]:
     if not isinstance(predictor, Regressor):
         raise CheckpointError(path, "holds no predictor", "Give another file")
     return predictor
+
+
+def _build_space(path: str | Path, content: Mapping[str, Any]) -> SearchSpace[Any]:
+    module, _, name = str(content["space"]).rpartition(".")
+    found = None
+    if module.startswith("foretrain.spaces."):
+        with contextlib.suppress(ImportError):
+            found = getattr(importlib.import_module(module), name, None)
+    if not (inspect.isclass(found) and issubclass(found, SearchSpace)):
+        remedy = "Read it in Python, where load_predictor takes a space"
+        raise CheckpointError(path, f"its space {content['space']} is none of foretrain", remedy)
+    options = inspect.signature(found).parameters.keys() & content["skeleton"].keys()
+    space: SearchSpace[Any] = found(**{name: content["skeleton"][name] for name in options})
+    return space
 
 
 def _pack(value: Any) -> Any:  # noqa: ANN401, PLR0911 - one line for each kind of value

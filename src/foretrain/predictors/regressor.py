@@ -80,6 +80,11 @@ class Regressor(Predictor, Generic[Learned]):
             raise DataError(type(self).__name__, "was not fitted", "Call fit first")
         return self._learned
 
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the scores that the last ``fit`` was given; ``predict`` needs the same."""
+        return self._score_names
+
     def fit(
         self,
         archs: Architectures,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from foretrain.errors import ConfigError
+from foretrain.errors import ConfigError, ForetrainWarning
 from foretrain.proxies.batches import split_batch
 from foretrain.proxies.passes import Loss, Passes, Task, closure, guarded
 from foretrain.proxies.scores import Reason, Score, Scores, Unavailable, average
@@ -42,7 +43,8 @@ def score(
         proxies: Keys of :data:`foretrain.proxies.PROXIES`; None takes all (zico only where ``batches`` are given).
         seed: Seed of all that is drawn: the same call gives the same scores.
         repeats: 1 scores the weights that the network has. A larger number draws so many initialisations, by the
-            ``reset_parameters`` of all modules that have one, and averages over them.
+            ``reset_parameters`` of all modules that have one, and averages over them; there is a warning where others
+            have weights too.
         batches: Further batches, which zico compares with ``batch``.
 
     Returns:
@@ -57,6 +59,9 @@ def score(
         raise ConfigError("repeats", "is impossible", repeats, ">= 1")
     if repeats == 1:
         return _score_weights(model, batch, loss, chosen, seed, batches)
+    if fixed := _never_drawn(model):
+        message = f"{', '.join(fixed)} have weights but no reset_parameters: the mean over {repeats} initialisations "
+        warnings.warn(message + "keeps theirs, and its standard error is too small", ForetrainWarning, stacklevel=2)
     repetitions = []
     for repetition in range(repeats):
         own_seed = derive_seed(seed, "initialisation", repetition)
@@ -77,6 +82,14 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
             if callable(reset):
                 reset()
     return drawn
+
+
+def _never_drawn(model: nn.Module) -> list[str]:
+    """Kinds of modules whose own weights :func:`reinitialised` leaves as they are."""
+    modules = (module for module in model.modules() if not callable(getattr(module, "reset_parameters", None)))
+    return sorted(
+        {type(module).__name__ for module in modules if next(module.parameters(recurse=False), None) is not None}
+    )
 
 
 def without_value(proxies: Sequence[str], reason: Unavailable) -> Scores:

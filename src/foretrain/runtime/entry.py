@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from foretrain.errors import ForetrainError, InterruptedRunError
+from foretrain.errors import ConfigError, ForetrainError, InterruptedRunError
 from foretrain.runtime.ranks import rank
 
 USAGE_ERROR = 2
@@ -53,11 +53,15 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         with contextlib.redirect_stdout(None) if rank() > 0 else contextlib.nullcontext():
             main()
     except ForetrainError as error:
-        _fail(str(error), error.exit_code)
+        _fail(_message(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_hydra_message(error), USAGE_ERROR)
     if failures:
-        _fail("\n".join(map(str, failures)), failures[0].exit_code)
+        _fail("\n".join(map(_message, failures)), failures[0].exit_code)
+
+
+def _message(error: ForetrainError) -> str:
+    return error.told(f"config key '{error.key}'") if isinstance(error, ConfigError) else str(error)
 
 
 def _hydra_message(error: BaseException) -> str:

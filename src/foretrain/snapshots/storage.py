@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -265,13 +266,13 @@ class SnapshotFolder:
 
 
 def read_snapshots(source: str | Path) -> tuple[list[str], tuple[Maps, Integers, Integers]]:
-    """Reads all networks of a recorded population, or one network's file.
+    """Reads all networks of a recorded population, or files of single networks.
 
-    A single file does not say how many rows of a layer are valid: they are taken to end with the last one that is not
-    zero throughout.
+    A file without its population does not say how many rows of a layer are valid: they are taken to end with the last
+    one that is not zero throughout.
 
     Args:
-        source: The folder, or an ``.npy`` file.
+        source: The folder, the ``.npy`` file of one network, or an ``.npz`` file with an array for each, named by it.
 
     Returns:
         The keys and, as :meth:`SnapshotFolder.load_all` gives them, maps, rows and lengths.
@@ -284,10 +285,23 @@ def read_snapshots(source: str | Path) -> tuple[list[str], tuple[Maps, Integers,
         folder = SnapshotFolder(source)
         keys = folder.index()["key"].to_list()
         return keys, folder.load_all(keys)
-    maps = _read_maps(source)
-    used = (maps != 0).any(axis=(0, 1, 4))
-    rows = np.where(used.any(axis=1), ROWS - used[:, ::-1].argmax(axis=1), 1).astype(np.int64)
-    return [source.stem], (maps[None], rows[None], np.array([len(maps)]))
+    if source.suffix != ".npz":
+        return [source.stem], _padded([_read_maps(source)])
+    archive = _read_archive(source)
+    return list(archive), _padded(list(archive.values()))
+
+
+def _padded(networks: Sequence[Maps]) -> tuple[Maps, Integers, Integers]:
+    """Networks of different length and depth as one array, their valid rows and their lengths."""
+    lengths = np.array([len(maps) for maps in networks], dtype=np.int64)
+    depth = max(maps.shape[2] for maps in networks)
+    padded = np.zeros((len(networks), lengths.max(), 2, depth, ROWS, len(STATISTICS)), dtype=np.float16)
+    rows = np.zeros((len(networks), depth), dtype=np.int64)
+    for position, maps in enumerate(networks):
+        padded[position, : len(maps), :, : maps.shape[2]] = maps
+        used = (maps != 0).any(axis=(0, 1, 4))
+        rows[position, : maps.shape[2]] = np.where(used.any(axis=1), ROWS - used[:, ::-1].argmax(axis=1), 1)
+    return padded, rows, lengths
 
 
 def signed_log(values: Tensor) -> Tensor:
@@ -385,6 +399,23 @@ def _read_maps(path: Path) -> Maps:
         maps = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(path, f"not a readable .npy file ({error})", _REMEDY) from error
+    return _checked_maps(maps, path)
+
+
+def _read_archive(path: Path) -> dict[str, Maps]:
+    if not path.is_file():
+        raise DataError(path, "no such file", "Check the path")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            networks = {key: _checked_maps(arrays[key], f"{path} [{key}]") for key in arrays}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(path, f"not a readable .npz file ({error})", "Write it again") from error
+    if not networks:
+        raise DataError(path, "holds no networks", "Give an array for each network")
+    return networks
+
+
+def _checked_maps(maps: object, path: Path | str) -> Maps:
     if not isinstance(maps, np.ndarray) or maps.dtype != np.float16:
         found = getattr(maps, "dtype", "an archive")
         raise DataError(path, f"holds {found}, not float16", "Give the signed logarithm of snapshots as float16")
@@ -398,7 +429,7 @@ def _read_maps(path: Path) -> Maps:
     return maps
 
 
-def _check_finite(maps: Maps, path: Path) -> None:
+def _check_finite(maps: Maps, path: Path | str) -> None:
     """Looks at the bits (an exponent of ones), 30 times as fast as ``isfinite`` on float16."""
     infinite = np.float16(np.inf).view(np.uint16)
     if (maps.view(np.uint16) & infinite).max() == infinite:

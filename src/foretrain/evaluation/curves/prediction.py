@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +23,10 @@ from foretrain.errors import ConfigError, DataError
 from foretrain.evaluation.curves.reading import Columns, Runs, read_runs
 from foretrain.evaluation.curves.units import Mode, Unit, UnitName, choose_unit
 from foretrain.evaluation.figures import CurvePanel, curve_forecasts
-from foretrain.evaluation.prediction import WRITERS
 from foretrain.evaluation.report import print_table
+from foretrain.evaluation.tables import checked_target, is_stream, name_of, write_table
 from foretrain.metrics.error import mae
 from foretrain.metrics.rank import spearman
-from foretrain.runtime.files import atomic_path
 from foretrain.runtime.study import Prediction
 
 FloatArray = NDArray[np.float64]
@@ -40,9 +41,10 @@ class PredictCurves(Prediction):
     Runs that reach the horizon are finished; where there are five or more, they teach how curves go on.
 
     Args:
-        input: The table, see :func:`~foretrain.evaluation.curves.reading.read_runs`.
-        output: The table to write, ``.csv`` or ``.parquet``: one row a run with columns ``run``, ``epochs``, ``last``,
-            ``mean``, ``lower``, ``upper``, ``rank`` and ``probability_best``; None prints it.
+        input: The table, see :func:`~foretrain.evaluation.curves.reading.read_runs`; ``-`` is standard input.
+        output: The table to write, ``.csv``, ``.parquet`` or ``-`` for standard output: one row a run with columns
+            ``run``, ``epochs``, ``last``, ``mean``, ``lower``, ``upper``, ``rank`` and ``probability_best``; None
+            prints it for people.
         horizon: The final epoch; None takes the last epoch of the longest run.
         plot: The figure to write, or None.
         mode: Whether higher or lower values are better.
@@ -71,8 +73,8 @@ class PredictCurves(Prediction):
         epoch_column: str | None = None,
         value_column: str | None = None,
     ) -> None:
-        self.input = Path(input)
-        self.output = None if output is None else Path(output)
+        self.input = input
+        self.output = None if output is None else checked_target(output)
         self.plot = None if plot is None else Path(plot)
         self.horizon = horizon
         self.mode = mode
@@ -80,8 +82,6 @@ class PredictCurves(Prediction):
         self.level = level
         self.backtest = backtest
         self.columns = Columns(run_column, epoch_column, value_column)
-        if self.output is not None and self.output.suffix not in WRITERS:
-            raise ConfigError("output", "unknown file ending", output, WRITERS)
         if self.plot is not None and self.plot.suffix not in (".png", ".pdf", ".svg"):
             raise ConfigError("plot", "unknown file ending", plot, (".png", ".pdf", ".svg"))
 
@@ -99,24 +99,26 @@ class PredictCurves(Prediction):
         self._write(forecast_table(runs, forecast, unit))
         if self.plot is not None:
             panels = _panels(runs, curves, forecast, unit, horizon)
-            curve_forecasts(panels, self.plot, "value", f"{self.input.name}: {unit.said}")
-        self._say(runs, unit, finished, horizon)
-        if self.backtest:
-            print_table(backtest_table(curves[finished], unit), "Error on the finished runs by the share that is seen")
+            curve_forecasts(panels, self.plot, "value", f"{Path(name_of(self.input)).name}: {unit.said}")
+        # a table on standard output is for another program: what people read goes beside it
+        with redirect_stdout(sys.stderr) if self.output is not None and is_stream(self.output) else nullcontext():
+            self._say(runs, unit, finished, horizon)
+            if self.backtest:
+                title = "Error on the finished runs by the share that is seen"
+                print_table(backtest_table(curves[finished], unit), title)
 
     def _write(self, table: pd.DataFrame) -> None:
         if self.output is None:
-            print_table(table, f"Forecasts of {self.input}")
+            print_table(table, f"Forecasts of {name_of(self.input)}")
             return
-        with atomic_path(self.output) as temporary:
-            WRITERS[self.output.suffix](table, temporary, index=False)
+        write_table(table, self.output)
 
     def _say(self, runs: Runs, unit: Unit, finished: NDArray[np.bool_], horizon: int) -> None:
         taught = finished.sum() >= LEAST_FINISHED
         how = "taught by the finished ones" if taught else "too few finished to learn from, so intervals are wide"
-        written = "" if self.output is None else f" Written: {self.output}"
+        written = "" if self.output is None or is_stream(self.output) else f" Written: {self.output}"
         Console().print(
-            f"{self.input}: {'; '.join(runs.said)}; {unit.said}.\n"
+            f"{name_of(self.input)}: {'; '.join(runs.said)}; {unit.said}.\n"
             f"{len(finished)} runs, {finished.sum()} finished at epoch {horizon}; {how}.{written}",
             soft_wrap=True,
             highlight=False,
@@ -224,7 +226,7 @@ def _panels(runs: Runs, curves: FloatArray, forecast: CurveForecast, unit: Unit,
     ]
 
 
-def _check_values(path: Path, runs: Runs, unit: Unit) -> None:
+def _check_values(source: str, runs: Runs, unit: Unit) -> None:
     if not unit.bounded:
         return
     low, high = sorted((unit.worst, unit.best))
@@ -236,4 +238,4 @@ def _check_values(path: Path, runs: Runs, unit: Unit) -> None:
             f"line {runs.lines[row, column]} (run {runs.names[row]}, epoch {column + 1}) has the value "
             f"{runs.curves[row, column]:g}, outside {low:g} to {high:g}"
         )
-        raise DataError(path, problem, "Correct it, or say unit=free for a metric without bounds")
+        raise DataError(name_of(source), problem, "Correct it, or take the unit free: a metric without bounds")

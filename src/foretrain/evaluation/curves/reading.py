@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from foretrain.errors import DataError
+from foretrain.evaluation.tables import name_of, read_table
 
 FloatArray = NDArray[np.float64]
 _HEADER_LINES = 1
@@ -52,18 +52,19 @@ class Columns:
     value: str | None = None
 
 
-def read_runs(path: str | Path, columns: Columns) -> Runs:
+def read_runs(source: str | Path, columns: Columns) -> Runs:
     """Reads a table of curves.
 
     Known are long tables (run, epoch, value), wide ones (a row for each run, a column for each epoch), and the tables
-    that W&B, TensorBoard, MLflow and Lightning's CSV logger export; as CSV or Parquet.
+    that W&B, TensorBoard, MLflow and Lightning's CSV logger export; as :func:`~foretrain.evaluation.tables.read_table`
+    reads them. An archive holds the columns of a long table, or an array ``[runs, epochs]``.
 
     Raises:
         DataError: The file cannot be read, no layout fits, or a row is wrong: text in place of a number, a value
             missing in the middle, an epoch that comes twice. The message names the line.
     """
-    path = Path(path)
-    table = _read_table(path)
+    path = Path(name_of(source))
+    table = read_table(source)
     lines = np.arange(len(table)) + 1 + _HEADER_LINES
     for layout, (fits, convert) in _LAYOUTS.items():
         if fits(list(table.columns)):
@@ -71,22 +72,11 @@ def read_runs(path: str | Path, columns: Columns) -> Runs:
             runs = _pivot(path, long)
             return Runs(runs.names, runs.curves, runs.lines, [f"read as {layout}", *said, *runs.said])
     problem = f"no known layout has the columns {', '.join(map(str, table.columns[:8]))}"
-    raise DataError(path, problem, "Give run_column=, epoch_column= and value_column=, or columns run, epoch, value")
+    raise DataError(path, problem, "Name the columns of run, epoch and value, or call them so")
 
 
 _LINE = "__line__"
 _Converted = tuple[pd.DataFrame, list[str]]
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path).astype(object).where(lambda t: t.notna(), "").astype(str)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file", "Check the path") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException, OSError) as error:
-        raise DataError(path, f"not a readable table ({error})", "Give a CSV or Parquet file") from error
 
 
 def _is_wandb(names: list[str]) -> bool:
@@ -167,7 +157,7 @@ def _from_long(path: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
             raise DataError(path, f"has no column {name!r}", f"There are: {', '.join(names)}")
     if epoch is None or not rest:
         problem = f"cannot tell which of the columns {', '.join(names)} are epoch and value"
-        raise DataError(path, problem, "Give epoch_column= and value_column=")
+        raise DataError(path, problem, "Name the columns of epoch and value")
     value = columns.value or next((by_lower[n] for n in _VALUE_NAMES if n in by_lower), _best_name(rest))
     return _long(table, path.stem if run is None else table[run], epoch, value), [
         f"run: {run or 'the file'}, epoch: {epoch}, value: {value}"

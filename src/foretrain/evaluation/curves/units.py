@@ -31,11 +31,13 @@ class Unit:
 
     def to_percent(self, values: FloatArray) -> FloatArray:
         """Maps the user's unit to percent."""
-        return 100 * (values - self.worst) / (self.best - self.worst)
+        return (values - self.worst) * (
+            100 / (self.best - self.worst)
+        )  # a percentage stays what it is, to the last digit
 
     def from_percent(self, values: FloatArray) -> FloatArray:
         """Maps percent to the user's unit."""
-        return self.worst + values * (self.best - self.worst) / 100
+        return self.worst + values * ((self.best - self.worst) / 100)
 
 
 def choose_unit(values: FloatArray, mode: Mode, unit: UnitName) -> Unit:
