@@ -30,10 +30,8 @@ class Unit:
     said: str
 
     def to_percent(self, values: FloatArray) -> FloatArray:
-        """Maps the user's unit to percent."""
-        return (values - self.worst) * (
-            100 / (self.best - self.worst)
-        )  # a percentage stays what it is, to the last digit
+        """Maps the user's unit to percent; a percentage stays what it is to the last digit."""
+        return (values - self.worst) * (100 / (self.best - self.worst))
 
     def from_percent(self, values: FloatArray) -> FloatArray:
         """Maps percent to the user's unit."""
