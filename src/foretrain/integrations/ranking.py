@@ -80,7 +80,7 @@ def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:
             first, shown = [*first, name], wider
         else:
             left.append(name)
-    reasons = [f"{row.model}: {row.reason}" for row in table.itertuples() if row.reason]
+    reasons = [f"{model}: {reason}" for model, reason in zip(table["model"], table["reason"], strict=True) if reason]
     return "\n".join([shown, *reasons]), left
 
 

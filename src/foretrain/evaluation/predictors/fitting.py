@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
@@ -82,10 +83,13 @@ class FitPredictor(Study):
     def _fit_on_all(self, draw: Draw) -> Regressor[Any]:
         task = self.benchmark
         split = draw.split(task, 0)
-        rows = [*split.train, *split.test]
-        predictor: Regressor[Any] = self.predictor(space=task.space, seed=derive_seed(draw.seed, "predictor", 0))
-        archs = task.benchmark.architectures[torch.tensor(rows)]
-        return predictor.fit(archs, task.accuracy[rows], draw.score_columns(task, rows))
+        rows = np.concatenate([split.train, split.test])
+        predictor = cast(
+            "Regressor[Any]", self.predictor(space=task.space, seed=derive_seed(draw.seed, "predictor", 0))
+        )
+        archs = task.benchmark.architectures[torch.from_numpy(rows)]
+        predictor.fit(archs, task.accuracy[rows], draw.score_columns(task, rows))
+        return predictor
 
     def _write_report(
         self, context: RunContext, kept: Regressor[Any], table: pd.DataFrame, forecasts: pd.DataFrame
