@@ -70,11 +70,53 @@ def test_parquet_and_named_columns(tmp_path: Path) -> None:
         ("name,1,2,3\na,50,,60\n", r"line 2 \(run a, epoch 2\) has no value in the middle"),
         ("run,what\na,b\n", "cannot tell which of the columns run, what are epoch and value"),
         ("only\n1\n", "no known layout has the columns only"),
+        ("run,epoch,value\na,1,50\na,1.5,55\na,2,60\na,4,70\n", r"line 3 \(run a, epoch 1.5\) has a fraction"),
+        ("run,epoch,value\na,one,50\n", r"line 2 .* has 'one' as epoch"),
+        ("name,1,2,2\na,50,55,60\n", r"line 1 has the column '2\.1'"),
+        ("name,1,1.5,2\na,50,55,60\n", r"line 1 has the column '1\.5'"),
+        ("name,1,2\na,50,fine\n", r"line 2 \(run a, epoch 2\) has 'fine' as value"),
+        ("Step,a - acc\n0,50\n1,low\n", r"line 3 \(run a, epoch 1\) has 'low' as value"),
+        ("Step,a - acc\n0,50\n1.5,55\n2,60\n", r"line 3 \(run a, epoch 1.5\) has a fraction of an epoch"),
+        ("Step,a - acc\n0,50\n10,55\n17,60\n23,70\n", r"line 3 \(run a, epoch 10\) is no whole number of epochs"),
+        ("Step,a - acc\n0,50\n1,nan\n2,60\n", r"line 3 \(run a, epoch 1\) has no value in the middle"),
+        ("Step,a - acc\n0,50\n0,60\n", r"line 3 \(run a, epoch 0\) has an epoch of its run that came before"),
+        ("Wall time,Step,Value\n1,0,50\n2,1,oh\n", r"line 3 \(run curves, epoch 1\) has 'oh' as value"),
+        ("Wall time,Step,Value\n1,0,50\n2,1,\n3,2,60\n", r"line 3 .* has no value in the middle"),
+        ("Wall time,Step,Value\n1,0,50\n2,0,60\n", r"line 3 .* has an epoch of its run that came before"),
+        ("run_id,key,value,step\na,acc,50,0\na,loss,x,0\na,acc,y,1\n", r"line 4 .* has 'y' as value"),
+        ("run_id,key,value,step\na,acc,50,0\na,acc,60,0\n", r"line 3 .* has an epoch of its run that came before"),
+        ("epoch,step,val_acc\n0,9,50\n1,19,bad\n", r"line 3 \(run curves, epoch 1\) has 'bad' as value"),
+        ("epoch,step,val_acc\n0,9,50\n0.5,14,55\n2,19,60\n", r"line 3 .* has a fraction of an epoch"),
+        ("epoch,step,val_acc\n0,9,50\n1,19,nan\n2,29,60\n", r"line 3 .* has no value in the middle"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         read_runs(write(tmp_path, text), Columns())
+
+
+@pytest.mark.parametrize("layout", ["wandb", "mlflow", "lightning"])
+def test_an_unknown_metric_is_named(layout: str, tmp_path: Path) -> None:
+    text = LAYOUTS.get(layout, "epoch,step,val_acc\n0,9,50\n")
+    with pytest.raises(DataError, match=r"has no metric 'f1'\. There are: .*acc"):
+        read_runs(write(tmp_path, text), Columns(value="f1"))
+
+
+def test_evaluations_within_epochs_and_runs_of_other_batch_sizes_are_counted(tmp_path: Path) -> None:
+    halves = "run,epoch,value\na,0.5,50\na,1,60\na,1.5,65\nb,0.5,40\nb,1,55\n"
+    sizes = "run,step,value\na,99,50\na,199,60\na,299,65\nb,116,40\nb,233,55\n"
+    for text in (halves, sizes):
+        np.testing.assert_array_equal(read_runs(write(tmp_path, text), Columns()).curves, CURVES)
+
+
+LAYOUTS_OF_120 = {
+    "long": ("run,epoch,value\na,1,50\na,2,120\n", 3, 2),
+    "wide": ("name,1,2\na,50,120\n", 2, 2),
+    "wandb": ("Step,a - acc\n0,50\n1,120\n", 3, 2),
+    "tensorboard": ("Wall time,Step,Value\n1,0,50\n2,1,120\n", 3, 2),
+    "mlflow": ("run_id,key,value,step\na,acc,50,0\na,loss,7,0\na,acc,120,1\n", 4, 2),
+    "lightning": ("epoch,step,val_acc\n0,9,50\n1,19,\n1,19,120\n", 4, 2),
+}
 
 
 def test_units_map_there_and_back() -> None:
@@ -124,12 +166,15 @@ def test_fractions_stay_fractions(tmp_path: Path) -> None:
     assert table["upper"].max() <= 1
 
 
-def test_an_accuracy_of_120_is_named_with_its_line(tmp_path: Path) -> None:
-    source = write(tmp_path, "run,epoch,value\na,1,50\na,2,120\n")
-    with pytest.raises(DataError, match=r"line 3 \(run a, epoch 2\) has the value 120, outside 0 to 100"):
-        PredictCurves(str(source), str(tmp_path / "out.csv")).run()
-    assert not (tmp_path / "out.csv").exists()
-    PredictCurves(str(source), str(tmp_path / "out.csv"), unit="free", horizon=9).run()
+@pytest.mark.parametrize("layout", LAYOUTS_OF_120)
+def test_an_accuracy_of_120_is_named_with_its_file_and_line(layout: str, tmp_path: Path) -> None:
+    text, line, epoch = LAYOUTS_OF_120[layout]
+    source, target = write(tmp_path, text), tmp_path / "out.csv"
+    message = rf"curves.csv: line {line} \(run \w+, epoch {epoch}\) has the value 120, outside 0 to 100"
+    with pytest.raises(DataError, match=message):
+        PredictCurves(str(source), str(target)).run()
+    assert not target.exists()
+    PredictCurves(str(source), str(target), unit="free", horizon=9).run()
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:

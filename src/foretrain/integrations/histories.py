@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from foretrain.errors import DataError
 from foretrain.integrations.run_forecast import FloatArray
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 _SHOWN = 12
+_FIRST_LINE = 2  # the header is the first
 
 
 def read_histories(path: str | Path, metric: str) -> FloatArray:
@@ -32,7 +34,8 @@ def read_histories(path: str | Path, metric: str) -> FloatArray:
         ``float64[m, t]`` in the metric's unit; column e - 1 is epoch e, NaN is what was not observed.
 
     Raises:
-        DataError: A file cannot be read, or no run has the metric.
+        DataError: A file cannot be read, or no run has the metric; a value is text or an epoch no whole number, which
+            names the line.
     """
     path = Path(path)
     if not path.exists():
@@ -43,7 +46,7 @@ def read_histories(path: str | Path, metric: str) -> FloatArray:
     for file in files:
         table = _read(file)
         columns |= set(map(str, table.columns))
-        curves += [_curve(table, name) for name in _columns_of(table, metric)]
+        curves += [_curve(file, table, name) for name in _columns_of(table, metric)]
     curves = [curve for curve in curves if len(curve)]
     if not curves:
         shown = ", ".join(sorted(columns)[:_SHOWN]) or "none"
@@ -76,14 +79,29 @@ def _columns_of(table: pd.DataFrame, metric: str) -> list[str]:
     return [str(name) for name in table.columns if name == metric or str(name).endswith(f" - {metric}")]
 
 
-def _curve(table: pd.DataFrame, column: str) -> FloatArray:
+def _curve(file: Path, table: pd.DataFrame, column: str) -> FloatArray:
     """``float64[t]`` up to the last epoch with a value; empty where the run has none."""
-    values = pd.to_numeric(table[column], errors="coerce")
-    seen = values.notna()
+    values = _numbers(file, table, column)
+    seen = np.isfinite(values)
     if "epoch" not in table.columns:
-        return values[seen].to_numpy(dtype=np.float64)
-    known = seen & table["epoch"].notna()
-    epochs = table.loc[known, "epoch"].to_numpy(dtype=np.int64)
-    curve = np.full(epochs.max(initial=-1) + 1, np.nan)
-    curve[epochs] = values[known].to_numpy(dtype=np.float64)  # the last of equal indices stays
+        return values[seen]
+    epochs = _numbers(file, table, "epoch")
+    known = seen & ~np.isnan(epochs)
+    _refuse(file, table, known & ((epochs < 0) | (epochs != np.floor(epochs))), "epoch", "Count epochs 0, 1, 2, ...")
+    places = epochs[known].astype(np.int64)
+    curve = np.full(places.max(initial=-1) + 1, np.nan)
+    curve[places] = values[known]  # the last of equal indices stays
     return curve
+
+
+def _numbers(file: Path, table: pd.DataFrame, column: str) -> FloatArray:
+    """The numbers of a column, NaN for empty cells; text is refused."""
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    _refuse(file, table, np.isnan(numbers) & table[column].notna().to_numpy(), column, "Give a number")
+    return numbers
+
+
+def _refuse(file: Path, table: pd.DataFrame, bad: NDArray[np.bool_], column: str, remedy: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(file, f"line {row + _FIRST_LINE} has {table[column].iloc[row]!s} as {column}", remedy)

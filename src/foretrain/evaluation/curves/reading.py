@@ -20,6 +20,7 @@ from foretrain.evaluation.tables import name_of, read_table
 
 FloatArray = NDArray[np.float64]
 _HEADER_LINES = 1
+_OFF_GRID = 1e-3
 _RUN_NAMES = ("run", "run_id", "run_uuid", "run_name", "trial", "trial_id", "name", "id", "model")
 _EPOCH_NAMES = ("epoch", "step", "iteration", "training_iteration", "trainer/global_step")
 _VALUE_NAMES = ("value", "accuracy", "acc", "val_acc", "val_accuracy", "valid_acc", "valid_accuracy", "val/acc")
@@ -76,6 +77,8 @@ def read_runs(source: str | Path, columns: Columns) -> Runs:
 
 
 _LINE = "__line__"
+_WHOLE = re.compile(r"(?:epoch|ep|e|step)?[ _-]?(\d+)", re.IGNORECASE)
+_FRACTION = re.compile(_WHOLE.pattern + r"\.\d+", re.IGNORECASE)
 _Converted = tuple[pd.DataFrame, list[str]]
 
 
@@ -83,11 +86,11 @@ def _is_wandb(names: list[str]) -> bool:
     return names[0].lower() in _EPOCH_NAMES and any(" - " in name for name in names)
 
 
-def _from_wandb(_: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
+def _from_wandb(path: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
     """A column ``RUN - METRIC`` for each run, with ``__MIN`` and ``__MAX`` beside it."""
     chosen = [n for n in table.columns if " - " in n and not n.endswith(("__MIN", "__MAX"))]
     metrics = sorted({n.rsplit(" - ", 1)[1] for n in chosen})
-    metric = columns.value or _best_name(metrics)
+    metric = _known(path, columns.value, metrics)
     parts = [
         _long(table, n.rsplit(" - ", 1)[0], table.columns[0], n)
         for n in chosen
@@ -109,7 +112,7 @@ def _is_mlflow(names: list[str]) -> bool:
 
 
 def _from_mlflow(path: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
-    metric = columns.value or _best_name(sorted(set(table["key"])))
+    metric = _known(path, columns.value, sorted(set(table["key"])))
     rows = table[table["key"] == metric]
     run = columns.run or next((n for n in ("run_id", "run_uuid", "run") if n in table.columns), None)
     return _long(rows, path.stem if run is None else rows[run], "step", "value"), [f"value: {metric}"]
@@ -121,7 +124,7 @@ def _is_lightning(names: list[str]) -> bool:
 
 def _from_lightning(path: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
     """Rows are half empty: each logger call has its own."""
-    value = columns.value or _best_name([n for n in table.columns if n not in ("epoch", "step", _LINE)])
+    value = _known(path, columns.value, [n for n in table.columns if n not in ("epoch", "step", _LINE)])
     long = _without_gaps(_long(table, path.stem, columns.epoch or "epoch", value))
     return long.drop_duplicates("epoch", keep="last"), [f"value: {value}", "one run, named after the file"]
 
@@ -130,7 +133,11 @@ def _is_wide(names: list[str]) -> bool:
     return len(names) > 2 and sum(_epoch_of(name) is not None for name in names) >= max(2, len(names) - 2)
 
 
-def _from_wide(_: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
+def _from_wide(path: Path, table: pd.DataFrame, columns: Columns) -> _Converted:
+    broken = next((name for name in table.columns if _FRACTION.fullmatch(str(name))), None)
+    if broken is not None:
+        problem = f"line 1 has the column {broken!r}, a fraction of an epoch or one that comes twice"
+        raise DataError(path, problem, "Give each whole epoch one column")
     epochs = [name for name in table.columns if _epoch_of(name) is not None]
     others = [name for name in table.columns if name not in (*epochs, _LINE)]
     run = columns.run or (others[0] if others else None)
@@ -183,6 +190,13 @@ def _without_gaps(long: pd.DataFrame) -> pd.DataFrame:
     return long[long["value"].str.strip() != ""]
 
 
+def _known(path: Path, wanted: str | None, names: list[str]) -> str:
+    """The wanted metric, or the one that looks most like a validation accuracy."""
+    if wanted is not None and wanted not in names:
+        raise DataError(path, f"has no metric {wanted!r}", f"There are: {', '.join(names)}")
+    return wanted or _best_name(names)
+
+
 def _best_name(names: list[str]) -> str:
     """The name that looks most like a validation accuracy, else the first."""
     for pattern in _VALUE_PATTERN.pattern.split("|"):
@@ -193,7 +207,7 @@ def _best_name(names: list[str]) -> str:
 
 
 def _epoch_of(name: str) -> int | None:
-    found = re.fullmatch(r"(?:epoch|ep|e|step)?[ _-]?(\d+)", str(name), re.IGNORECASE)
+    found = _WHOLE.fullmatch(str(name))
     return int(found.group(1)) if found else None
 
 
@@ -201,7 +215,7 @@ def _pivot(path: Path, long: pd.DataFrame) -> Runs:
     values = _numbers(path, long, "value")
     steps = _numbers(path, long, "epoch")
     _refuse(path, long, np.isnan(steps), "has no epoch", "Give every row its epoch")
-    epochs, said = _count_epochs(steps)
+    epochs, said = _count_epochs(path, long, steps)
     names = list(dict.fromkeys(long["run"].astype(str)))
     rows = long["run"].astype(str).map({name: row for row, name in enumerate(names)}).to_numpy()
     table = pd.DataFrame({"row": rows, "epoch": epochs})
@@ -229,15 +243,37 @@ def _numbers(path: Path, long: pd.DataFrame, column: str) -> FloatArray:
     return numbers
 
 
-def _count_epochs(steps: FloatArray) -> tuple[NDArray[np.int64], list[str]]:
-    """Epochs from 1: of steps that are not, the first is 1 and the smallest distance is one epoch."""
+def _count_epochs(path: Path, long: pd.DataFrame, steps: FloatArray) -> tuple[NDArray[np.int64], list[str]]:
+    """Epochs from 1: of steps that are not, the first is 1 and the smallest distance is one epoch.
+
+    Runs whose steps do not lie on one grid (other batch sizes) are counted each on its own.
+    """
     distinct = np.unique(steps)
-    stride = float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
-    whole = np.allclose(distinct, np.round(distinct))
-    if whole and stride == 1 and distinct[0] >= 1:
+    if distinct[0] >= 1 and (distinct == np.round(distinct)).all() and (len(distinct) == 1 or _stride(distinct) == 1):
         return steps.astype(np.int64), []
-    epochs = np.round((steps - distinct[0]) / stride).astype(np.int64) + 1
-    return epochs, [f"step {distinct[0]:g} is epoch 1, {stride:g} steps are an epoch"]
+    fractional = steps != np.round(steps)
+    epochs, off = _on_grid(steps)
+    if not off.any() and not (fractional.any() and len(np.unique(epochs)) < epochs.max()):
+        return epochs, [f"step {distinct[0]:g} is epoch 1, {_stride(distinct):g} steps are an epoch"]
+    remedy = "Number the epochs 1, 2, 3, ..."
+    _refuse(path, long, fractional, "has a fraction of an epoch", remedy)
+    for places in long.reset_index(drop=True).groupby("run", sort=False).indices.values():
+        epochs[places], off[places] = _on_grid(steps[places])
+    _refuse(
+        path, long, off, "is no whole number of epochs after the first of its run", "Number the epochs 1, 2, 3, ..."
+    )
+    return epochs, ["the first step of a run is its epoch 1, its smallest distance of two steps an epoch"]
+
+
+def _stride(distinct: FloatArray) -> float:
+    return float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
+
+
+def _on_grid(steps: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Places from 1 on the grid of the first step and the smallest distance, and which steps lie beside it."""
+    distinct = np.unique(steps)
+    places = (steps - distinct[0]) / _stride(distinct)
+    return np.round(places).astype(np.int64) + 1, np.abs(places - np.round(places)) > _OFF_GRID
 
 
 def _refuse(path: Path, long: pd.DataFrame, bad: NDArray[np.bool_], problem: str, remedy: str) -> None:
