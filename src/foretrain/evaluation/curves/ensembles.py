@@ -14,10 +14,11 @@ from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.curves.families import DISTINCT
 from foretrain.curves.grid import GridFitter
 from foretrain.curves.published import PUBLISHED
-from foretrain.evaluation.curves.judging import few_shot_table, zero_shot, zero_shot_answers, zero_shot_table
+from foretrain.evaluation.curves.judging import Answer, zero_shot, zero_shot_answers, zero_shot_table
 from foretrain.evaluation.curves.population import CurvePopulation, curve_population
 from foretrain.evaluation.curves.report import write_ensembles_report
 from foretrain.evaluation.curves.source_fit import SourceFit, fit_errors
+from foretrain.evaluation.curves.splits import SplitForecasts, few_shot_table, forecasts_by_split, split_table
 from foretrain.evaluation.figures import CurvePanel, curve_forecasts, lines_with_bands
 from foretrain.runtime.progress import progress_bar
 from foretrain.runtime.study import RunContext, Study
@@ -69,15 +70,18 @@ class CurveEnsembles(Study):
         started = time.perf_counter()
         population = curve_population(self.benchmark, self.networks, context.seed)
         observed = sorted({max(2, round(share * population.horizon)) for share in self.shares})
-        zero, few, predictions = [], [], []
+        zero, few, by_split, predictions = [], [], [], []
         with progress_bar("foreseeing curves", total=len(observed)) as advance:
             for epochs in observed:
                 answers = zero_shot_answers(population, epochs, self.level, self.with_scipy)
                 zero.append(zero_shot_table(population, answers, context.seed).assign(epochs=epochs))
-                few.append(self._few_shot(population, epochs, context.seed).assign(epochs=epochs))
+                forecasts = self._few_shot(population, epochs, context.seed, answers)
+                few.append(few_shot_table(population.final, forecasts, context.seed).assign(epochs=epochs))
+                by_split.append(split_table(population.final, forecasts).assign(epochs=epochs))
                 predictions.append(prediction_table(population, epochs, self.level))
                 advance()
         zero_table, few_table = pd.concat(zero, ignore_index=True), pd.concat(few, ignore_index=True)
+        split_rows = pd.concat(by_split, ignore_index=True)
         context.folder.write_metrics(ensemble_metrics(zero_table, few_table))
         context.folder.write_predictions(pd.concat(predictions, ignore_index=True))
         context.folder.write_provenance(context.seed, {self.benchmark.name: self.benchmark.benchmark.sha256})
@@ -87,12 +91,16 @@ class CurveEnsembles(Study):
         figures = context.folder.figures
         lines_with_bands(convergence, figures / "convergence.png", "Convergence on the average curve", labels, title)
         curve_forecasts(_panels(population, observed[0], self.level), figures / "curves.png", "accuracy (%)", title)
-        write_ensembles_report(context, title, population, zero_table, few_table, (self.finished, self.level))
+        write_ensembles_report(
+            context, title, population, (zero_table, few_table, split_rows), (self.finished, self.level)
+        )
         return {"study": time.perf_counter() - started}
 
-    def _few_shot(self, population: CurvePopulation, epochs: int, seed: int) -> pd.DataFrame:
+    def _few_shot(
+        self, population: CurvePopulation, epochs: int, seed: int, untaught: dict[str, Answer]
+    ) -> dict[str, SplitForecasts]:
         finished = min(self.finished, len(population.valid) - 3)
-        return few_shot_table(population, epochs, finished, self.splits, self.level, seed)
+        return forecasts_by_split(population, epochs, finished, self.splits, self.level, seed, untaught)
 
     def _convergence(self, population: CurvePopulation, epochs: int) -> pd.DataFrame:
         """Mean absolute error of the ten published models on the average partial curve, over time."""
@@ -114,11 +122,10 @@ def ensemble_metrics(zero: pd.DataFrame, few: pd.DataFrame) -> dict[str, float]:
         for name in ("spearman", "mae", "over_best", "over_train"):
             if name in row and not pd.isna(row[name]):
                 metrics[f"zero_shot/{_key(row['method'])}/{name}@{row['epochs']}"] = float(row[name])
-    means = few.groupby(["method", "epochs"], sort=False)[["mae", "spearman", "coverage", "width"]].mean()
-    for record in means.reset_index().to_dict("records"):
+    for row in few.to_dict("records"):
         for name in ("mae", "spearman", "coverage", "width"):
-            if not pd.isna(record[name]):
-                metrics[f"few_shot/{_key(record['method'])}/{name}@{record['epochs']}"] = float(record[name])
+            if not pd.isna(row[name]):
+                metrics[f"few_shot/{_key(row['method'])}/{name}@{row['epochs']}"] = float(row[name])
     return metrics
 
 

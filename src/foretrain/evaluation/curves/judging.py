@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from foretrain.curves.baselines import (
     best_so_far,
-    curve_svr,
     last_value,
     mean_of_last_three,
     scipy_fits,
@@ -26,7 +25,6 @@ from foretrain.metrics.rank import bootstrap_interval, spearman
 FloatArray = NDArray[np.float64]
 ZERO_SHOT, ZERO_SHOT_VALID = "zero-shot", "zero-shot, without training curves"
 BEST, TRAIN = "best so far", "training curve, last value"
-FEW_SHOT, FEW_SHOT_VALID, SVR = "few-shot", "few-shot, without training curves", "support vectors on the curve"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +38,10 @@ class Answer:
 
     score: FloatArray
     mean: FloatArray | None
+
+    def of(self, rows: NDArray[np.int64]) -> Answer:
+        """Returns what it says of some of the runs."""
+        return Answer(self.score[rows], None if self.mean is None else self.mean[rows])
 
 
 def zero_shot_answers(population: CurvePopulation, epochs: int, level: float, with_scipy: bool) -> dict[str, Answer]:
@@ -83,51 +85,6 @@ def zero_shot_table(population: CurvePopulation, answers: Mapping[str, Answer], 
             row |= _with_bounds("mae", mae(final, answer.mean), _mae, seed, final, answer.mean)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def few_shot_table(
-    population: CurvePopulation, epochs: int, finished: int, splits: int, level: float, seed: int
-) -> pd.DataFrame:
-    """Returns one row a method and split: ``mae``, ``spearman``, ``coverage`` and ``width`` on the unfinished runs."""
-    rows = []
-    for split in range(splits):
-        order = np.random.default_rng([seed, split]).permutation(len(population.valid))
-        done, rest = order[:finished], order[finished:]
-        final = population.final[rest]
-        for name, forecast in _few_shot_forecasts(population, epochs, done, rest, level).items():
-            rows.append({"method": name, "split": split, **_judged(final, forecast)})
-        svr = curve_svr(population.valid[done, :epochs], population.final[done], population.valid[rest, :epochs])
-        rows.append({"method": SVR, "split": split, "mae": mae(final, svr), "spearman": spearman(final, svr)})
-    return pd.DataFrame(rows)
-
-
-def _judged(final: FloatArray, forecast: CurveForecast) -> dict[str, float]:
-    mean, lower, upper = (np.asarray(v, dtype=np.float64) for v in (forecast.mean, forecast.lower, forecast.upper))
-    return {
-        "mae": mae(final, mean),
-        "spearman": spearman(final, forecast.score),
-        "coverage": float(((lower <= final) & (final <= upper)).mean()),
-        "width": float(np.median(upper - lower)),
-    }
-
-
-def _few_shot_forecasts(
-    population: CurvePopulation, epochs: int, done: NDArray[np.int64], rest: NDArray[np.int64], level: float
-) -> dict[str, CurveForecast]:
-    valid, horizon = population.valid, population.horizon
-    found = {FEW_SHOT_VALID: extrapolate(valid[rest, :epochs], horizon, finished=valid[done], level=level)}
-    if population.train is not None:
-        train = population.train
-        found[FEW_SHOT] = extrapolate(
-            valid[rest, :epochs],
-            horizon,
-            train[rest, :epochs],
-            valid[done],
-            level,
-            finished_train=train[done],
-            train_metric=population.train_metric,
-        )
-    return found
 
 
 def _of_training_curves(population: CurvePopulation, epochs: int) -> dict[str, Answer]:
