@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from foretrain.curves import CurveForecaster, extrapolate
 from foretrain.curves.baselines import best_so_far, curve_svr, last_value, mean_of_last_three, scipy_fits, sum_of_losses
 from foretrain.curves.distribution import PROBABILITIES
+from foretrain.curves.envelope import upper_envelope
 from foretrain.curves.summaries import CurveSummary
-from foretrain.curves.zero_shot import pooled_exponents
+from foretrain.curves.zero_shot import pooled_exponents, validation_share
 from foretrain.errors import DataError, ForetrainWarning
 
 HORIZON = 40
@@ -157,14 +158,53 @@ def test_a_loss_ranks_like_the_accuracy_that_falls_with_it() -> None:
     np.testing.assert_allclose(by_loss.score, by_accuracy.score)
 
 
-def test_like_curves_are_pooled_and_unlike_ones_are_not() -> None:
-    errors = np.full(20, 0.1)
+def power_laws(exponents: np.ndarray, noise: float, epochs: int = 30) -> np.ndarray:
     rng = np.random.default_rng(0)
-    alike, unlike = 0.5 + rng.normal(0, 0.1, 20), 0.5 + rng.normal(0, 0.6, 20)
-    assert np.ptp(pooled_exponents(alike, errors)) == 0
-    np.testing.assert_array_equal(pooled_exponents(unlike, errors), unlike)
-    short = np.array([0.0, np.inf])
-    np.testing.assert_array_equal(pooled_exponents(short, np.array([np.inf, np.inf])), short)
+    level = rng.uniform(40, 60, (len(exponents), 1))
+    curves = 101 - level * np.arange(1, epochs + 1) ** -exponents[:, None]
+    return np.clip(curves - np.abs(rng.normal(0, noise, curves.shape)), 0, 100)
+
+
+def pooled(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    summary = CurveSummary.of(curves)
+    return summary.exponent, pooled_exponents(curves, summary, upper_envelope(curves))
+
+
+def test_like_curves_are_pooled_and_unlike_ones_are_not() -> None:
+    own, shared = pooled(power_laws(np.full(20, 0.5), noise=3))
+    np.testing.assert_allclose(shared, (own + np.median(own)) / 2)
+    own, kept = pooled(power_laws(np.linspace(0.1, 1.5, 20), noise=0.1))
+    np.testing.assert_array_equal(kept, own)
+
+
+def test_pooling_brings_the_forecasts_of_like_curves_nearer_to_the_truth() -> None:
+    curves = power_laws(np.full(60, 0.4), noise=3, epochs=20)
+    final = power_laws(np.full(60, 0.4), noise=0, epochs=200)[:, -1]
+    alone, together = (np.abs(extrapolate(curves, 200, pool=pool).mean - final).mean() for pool in (False, True))
+    assert together < alone
+
+
+@pytest.mark.parametrize("curves", [power_laws(np.full(4, 0.5), 3), power_laws(np.full(20, 0.5), 3)[:, :3]])
+def test_what_cannot_be_tested_is_not_pooled(curves: np.ndarray) -> None:
+    own, kept = pooled(curves)
+    np.testing.assert_array_equal(kept, own)
+
+
+def test_the_less_noisy_kind_of_curve_ranks_more() -> None:
+    valid, train = runs()
+    calm = np.cumsum(np.ones_like(train), axis=1)
+    noisy = calm + 8 * (np.arange(HORIZON) % 2)
+    assert validation_share(noisy, calm + 0.5 * (np.arange(HORIZON) % 2)) < 0.01
+    assert validation_share(calm + 0.5 * (np.arange(HORIZON) % 2), noisy) > 0.99
+    assert validation_share(calm, calm) == validation_share(valid[:, :2], train[:, :2]) == 0.2
+    ranked = extrapolate(noisy[:20], HORIZON, train[:20]).score
+    np.testing.assert_array_equal(np.argsort(ranked), np.argsort(train[:20].max(axis=1)))
+
+
+def test_without_training_curves_the_level_and_the_best_so_far_rank() -> None:
+    valid, _ = runs()
+    forecast = extrapolate(valid[:, :12], HORIZON)
+    np.testing.assert_allclose(2 * forecast.score, upper_envelope(valid[:, :12]) + valid[:, :12].max(axis=1))
 
 
 @pytest.mark.parametrize(

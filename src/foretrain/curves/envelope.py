@@ -1,8 +1,12 @@
-"""The level that noisy curves have reached, by their upper envelope.
+"""The level that noisy curves have reached and will reach, by their upper envelope.
 
 Epochs of a noisy training fall below what the network can do far more often, and further, than above it. Expectile
 regression (Newey and Powell 1987) fits a curve that few values exceed: squared errors above it weigh 0.9, those below
-it 0.1. Families of two and three parameters that rise like logarithms and powers lend it the strength of all epochs.
+it 0.1. Families of two and three parameters lend a level the strength of all epochs.
+
+Two questions, two ensembles: families that rise like logarithms and powers say where a curve is now; the source
+thesis's final ensemble (:data:`~foretrain.curves.published.FINAL_ENSEMBLE`), whose members flatten late or never, says
+where it goes.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from foretrain.curves.families import FAMILIES
 from foretrain.curves.grid import GridFitter
+from foretrain.curves.published import FINAL_ENSEMBLE
 
 FloatArray = NDArray[np.float64]
 FAMILY_NAMES = ("ilog2", "pow3", "log_log_linear")
@@ -26,19 +31,38 @@ def upper_envelope(curves: FloatArray) -> FloatArray:
     Args:
         curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
     """
+    last = (~np.isnan(curves) * np.arange(1, curves.shape[1] + 1)).max(axis=1)
+    return _mean_of_envelopes(FAMILY_NAMES, curves, last)
+
+
+def envelope_ahead(curves: FloatArray, horizon: int) -> FloatArray:
+    """Returns the value ``float64[n]`` of each curve's envelope at the horizon, mean of the source's families.
+
+    Args:
+        curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
+        horizon: The epoch.
+    """
+    return _mean_of_envelopes(FINAL_ENSEMBLE, curves, np.full(len(curves), horizon))
+
+
+def _mean_of_envelopes(names: tuple[str, ...], curves: FloatArray, epochs: NDArray[np.int64]) -> FloatArray:
+    """The mean of families, each within 0 to 100, at one epoch ``[n]`` of each curve."""
     values = torch.from_numpy(np.ascontiguousarray(curves))
-    epochs = torch.arange(1, curves.shape[1] + 1, dtype=values.dtype)
-    last = (~np.isnan(curves) * np.arange(1, curves.shape[1] + 1)).argmax(axis=1)
-    levels = [_envelope(name, values, epochs)[np.arange(len(curves)), last] for name in FAMILY_NAMES]
-    mean: FloatArray = np.clip(np.mean(levels, axis=0), 0, 100)
+    places = torch.from_numpy(epochs).to(values)[:, None]
+    levels = []
+    for name in names:
+        parameters = _envelope(name, values)
+        at_place = FAMILIES[name].value(places[..., None], parameters[:, None])
+        levels.append(at_place.reshape(len(values)).clamp(0, 100).numpy())
+    mean: FloatArray = np.mean(levels, axis=0)
     return mean
 
 
-def _envelope(name: str, values: torch.Tensor, epochs: torch.Tensor) -> FloatArray:
-    fitter, weights = GridFitter([name]), torch.ones_like(values)
-    fitted = values
-    for _ in range(_ROUNDS):
-        fitted = FAMILIES[name].value(epochs, fitter.fit(values, weights).parameters[name])
+def _envelope(name: str, values: torch.Tensor) -> torch.Tensor:
+    """The parameters ``[n, p]`` of a family's envelopes."""
+    family, fitter, weights = FAMILIES[name], GridFitter([name]), torch.ones_like(values)
+    epochs = torch.arange(1, values.shape[1] + 1, dtype=values.dtype)
+    for _ in range(_ROUNDS - 1):
+        fitted = family.value(epochs, fitter.fit(values, weights).parameters[name])
         weights = torch.where(values > fitted, _EXPECTILE, 1 - _EXPECTILE)
-    envelope: FloatArray = fitted.numpy()
-    return envelope
+    return fitter.fit(values, weights).parameters[name]

@@ -17,7 +17,7 @@ from foretrain.curves.distribution import HIGHEST, Distribution, FloatArray, con
 from foretrain.curves.gaussian_process import AveragedGaussianProcess
 from foretrain.curves.observation import Observation
 from foretrain.curves.summaries import CurveSummary
-from foretrain.curves.zero_shot import power_law_forecast
+from foretrain.curves.zero_shot import forecast_alone
 
 LEAST_FINISHED = 5
 _REACH = 0.5  # standard deviations outside the finished runs over which their lesson fades; chosen on our own curves
@@ -79,7 +79,7 @@ def _faded(mean: FloatArray, trust: FloatArray, curves: FloatArray, horizon: int
     rows = np.flatnonzero(trust < 1)
     mean = mean.copy()
     if len(rows):
-        mean[rows] += (1 - trust[rows]) * (power_law_forecast(curves[rows], horizon) - mean[rows])
+        mean[rows] += (1 - trust[rows]) * (forecast_alone(curves[rows], horizon) - mean[rows])
     return mean
 
 

@@ -31,7 +31,6 @@ class CurveSummary:
         exponent: ``[n]``, the beta of a power law of the error, ``101 - y ~ x^-beta``: the slope in logarithms of the
             upper envelope (squared errors above it weigh 0.9, below it 0.1) over all but the first third of the
             epochs, or over all where that leaves fewer than three; 0 for a single one.
-        exponent_error: ``[n]``, standard error of that; infinite for fewer than three epochs.
     """
 
     length: FloatArray
@@ -41,7 +40,6 @@ class CurveSummary:
     recent: FloatArray
     early: FloatArray
     exponent: FloatArray
-    exponent_error: FloatArray
 
     @classmethod
     def of(cls, curves: FloatArray) -> CurveSummary:
@@ -56,7 +54,6 @@ class CurveSummary:
         count = observed.sum(axis=1)
         late = observed & (epochs > (length // 3)[:, None])
         late = np.where(late.sum(axis=1, keepdims=True) >= _LEAST_EPOCHS, late, observed)
-        exponent, exponent_error = _power_law(np.where(late, curves, np.nan), epochs)
         recent_length = np.maximum(np.ceil(_RECENT_SHARE * length), _LEAST_EPOCHS)
         return cls(
             length=length.astype(np.float64),
@@ -65,27 +62,20 @@ class CurveSummary:
             top=_mean_of_highest(curves, np.maximum(np.ceil(_RECENT_SHARE * count), _LEAST_EPOCHS)),
             recent=_mean_where(curves, observed & (epochs > (length - recent_length)[:, None])),
             early=_mean_where(curves, observed & (epochs <= np.ceil(_EARLY_SHARE * length)[:, None])),
-            exponent=exponent,
-            exponent_error=exponent_error,
+            exponent=_power_law(np.where(late, curves, np.nan), epochs),
         )
 
 
-def _power_law(curves: FloatArray, epochs: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Slope of the upper envelope in logarithms, by expectile regression, and its standard error."""
+def _power_law(curves: FloatArray, epochs: NDArray[np.int64]) -> FloatArray:
+    """Slope of the upper envelope in logarithms, by expectile regression."""
     observed = ~np.isnan(curves)
-    count = observed.sum(axis=1)
     x, y = (np.where(observed, values, 0) for values in (np.log(epochs), -np.log(_ERROR_ABOVE - curves)))
     weights = observed.astype(np.float64)
+    slope = np.zeros(len(curves))
     for _ in range(_ROUNDS):
         slope, residual = _line(x, y, weights)
         weights = observed * np.where(residual > 0, _EXPECTILE, 1 - _EXPECTILE)
-    total = weights.sum(axis=1)
-    spread = (weights * (x - (weights * x).sum(axis=1, keepdims=True) / total[:, None]) ** 2).sum(axis=1)
-    error = np.full(len(curves), np.inf)
-    known = count > 2
-    squares = (weights * residual**2).sum(axis=1)
-    error[known] = np.sqrt(squares[known] / ((count[known] - 2) * spread[known]))
-    return slope, error
+    return slope
 
 
 def _line(x: FloatArray, y: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
