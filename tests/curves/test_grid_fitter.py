@@ -85,6 +85,20 @@ def test_a_batch_equals_its_curves_one_by_one_in_any_order(options: dict[str, in
             torch.testing.assert_close(fitter.fit(curves[row : row + 1]).at([20, 100])[name][0], values[row])
 
 
+@pytest.mark.parametrize("options", [{}, {"reweightings": 2}, {"polish_steps": 3}])
+def test_curves_of_different_lengths_are_fitted_as_if_each_were_cut_at_its_end(options: dict[str, int]) -> None:
+    curves = noisy_curves(n=8)
+    lengths = [20, 5, 12, 12, 1, 20, 2, 9]
+    for row, length in enumerate(lengths):
+        curves[row, length:] = torch.nan
+    curves[2, 6] = torch.nan
+    fitter = GridFitter(**options)
+    together = fitter.fit(curves).at([20, 100])
+    for row, length in enumerate(lengths):
+        for name, values in fitter.fit(curves[row : row + 1, :length]).at([20, 100]).items():
+            torch.testing.assert_close(together[name][row], values[0])
+
+
 def test_a_shift_of_the_curve_shifts_the_fit() -> None:
     curves = noisy_curves()
     names = [name for name in DISTINCT if FAMILIES[name].has_offset and not FAMILIES[name].link.is_curved]

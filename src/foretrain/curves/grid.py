@@ -7,6 +7,7 @@ centred, normalised bases of all shapes of the grid as rows of Q and the centred
 
 and the best shape of a curve is where r is largest: since A >= 0, a curve that falls gets A = 0 and its mean. There are
 no starting points and nothing diverges. Values that are missing, or count less, enter as weights: three products.
+Curves that end at different epochs are fitted in groups of the same length, each as if the others were not there.
 """
 
 from __future__ import annotations
@@ -80,13 +81,20 @@ class GridFitter:
             The fits, in the dtype and on the device of the curves. A curve without any value gets 0 everywhere.
         """
         problem = _Problem.of(curves, weights)
+        parts = [(rows, self._fit_families(part)) for rows, part in problem.by_length()]
         parameters: dict[str, Tensor] = {}
         for name in self.families:
             source = FAMILIES[name].shares_fit_of or name
             if source not in parameters:
-                parameters[source] = self._fit_family(FAMILIES[source], problem)
+                parameters[source] = curves.new_empty(len(curves), len(FAMILIES[source].parameters))
+                for rows, found in parts:
+                    parameters[source][rows] = found[source]
             parameters[name] = parameters[source]
         return CurveFits({name: parameters[name] for name in self.families}, problem)
+
+    def _fit_families(self, problem: _Problem) -> dict[str, Tensor]:
+        sources = dict.fromkeys(FAMILIES[name].shares_fit_of or name for name in self.families)
+        return {name: self._fit_family(FAMILIES[name], problem) for name in sources}
 
     def _fit_family(self, family: Family, problem: _Problem) -> Tensor:
         parameters = _best_on_grid(family, problem)
@@ -131,12 +139,22 @@ class _Problem:
     def full_weights(self) -> Tensor:
         return torch.ones_like(self.curves) if self.weights is None else self.weights
 
-    @property
-    def last_epoch(self) -> float:
-        """The last epoch at which any curve was observed."""
+    def by_length(self) -> list[tuple[Tensor, _Problem]]:
+        """Returns the rows of all curves that end at the same epoch, cut there, group by group.
+
+        The grid of a shape depends on how long a curve is, and should not on how long others are.
+        """
         if self.observed is None:
-            return float(len(self.epochs))
-        return float((self.observed.any(dim=0) * self.epochs).max().clamp(min=1))
+            return [(torch.arange(len(self.curves), device=self.curves.device), self)]
+        lengths = (self.observed * self.epochs).amax(dim=1).clamp(min=1).long()
+        groups = []
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero()[:, 0]
+            curves, weights, observed = (v[rows, :length] for v in (self.curves, self.full_weights, self.observed))
+            is_plain = bool((weights == 1).all())
+            whole = None if bool(observed.all()) else observed
+            groups.append((rows, _Problem(self.epochs[:length], curves, None if is_plain else weights, whole)))
+        return groups
 
     def reweighted(self, values: Tensor) -> _Problem:
         """Multiplies the weights by Huber's, in units of each curve's median absolute residual."""
@@ -162,7 +180,7 @@ def _best_on_grid(family: Family, problem: _Problem) -> Tensor:
     if family.link.is_curved:
         # to first order, an error of the value is slope times an error of the linear part
         weights = problem.full_weights * family.link.slope(targets).square()
-    bases = _bases(family.name, len(problem.epochs), problem.last_epoch, curves.dtype, curves.device)
+    bases = _bases(family.name, len(problem.epochs), curves.dtype, curves.device)
     parts = []
     for start in range(0, len(curves), _CURVES_AT_ONCE):
         block = slice(start, start + _CURVES_AT_ONCE)
@@ -210,11 +228,11 @@ class _Bases:
         return torch.cat(columns, dim=1)
 
 
-@lru_cache(maxsize=64)
-def _bases(name: str, epochs: int, last_epoch: float, dtype: torch.dtype, device: torch.device) -> _Bases:
+@lru_cache(maxsize=256)
+def _bases(name: str, epochs: int, dtype: torch.dtype, device: torch.device) -> _Bases:
     """The bases of a family over epochs 1, 2, ...: the same for all curves that are as long, hence kept."""
     family = FAMILIES[name]
-    grid = family.shape_grid(last_epoch)
+    grid = family.shape_grid(epochs)
     basis = family.grid_basis(torch.arange(1, epochs + 1, dtype=torch.float64), grid)
     centre = basis.mean(dim=1, keepdim=True) if family.has_offset else torch.zeros(len(grid), 1, dtype=basis.dtype)
     basis = basis - centre
