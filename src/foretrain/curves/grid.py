@@ -148,7 +148,7 @@ class _Problem:
             return [(torch.arange(len(self.curves), device=self.curves.device), self)]
         lengths = (self.observed * self.epochs).amax(dim=1).clamp(min=1).long()
         groups = []
-        for length in lengths.unique().tolist():
+        for length in sorted(set(lengths.tolist())):
             rows = (lengths == length).nonzero()[:, 0]
             curves, weights, observed = (v[rows, :length] for v in (self.curves, self.full_weights, self.observed))
             is_plain = bool((weights == 1).all())

@@ -140,7 +140,8 @@ def _score(partial: Observation, level: FloatArray, pool: bool) -> FloatArray:
     if partial.train is None:
         return level
     share = validation_share(partial.valid, partial.train) if pool else _VALID_SHARE
-    return share * level + (1 - share) * np.nanmax(partial.train, axis=1)
+    score: FloatArray = share * level + (1 - share) * np.nanmax(partial.train, axis=1)
+    return score
 
 
 def _quantiles(reached: FloatArray, growth: FloatArray, probabilities: FloatArray) -> FloatArray:
