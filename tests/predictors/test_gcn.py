@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -109,16 +107,16 @@ def test_renumbered_vertices_and_padding_change_nothing(form: str):
     torch.testing.assert_close(padded, plain, atol=1e-6, rtol=0)
 
 
-def test_the_loss_is_the_mean_over_all_ordered_pairs():
-    scores = torch.randn(9, generator=_generator(), dtype=torch.float64)
-    accuracies = torch.tensor([90.0, 91, 91, 80, 85, 92, 70, 91, 60], dtype=torch.float64)
-    terms = []
-    for i in range(9):
-        for j in range(9):
-            if i != j:
-                better = 1 / (1 + math.exp(float(scores[j] - scores[i])))
-                terms.append(-math.log(better if accuracies[i] >= accuracies[j] else 1 - better))
-    assert float(pairwise_cross_entropy(scores, accuracies)) == pytest.approx(np.mean(terms), rel=1e-12)
+@pytest.mark.parametrize("levels", [4, 10**6], ids=["ties", "distinct"])
+def test_the_loss_is_the_mean_over_all_ordered_pairs(levels: int):
+    scores = torch.randn(150, generator=_generator(), dtype=torch.float64, requires_grad=True)
+    accuracies = torch.randint(levels, (150,), generator=_generator(1)).double()
+    better = torch.sigmoid(scores[:, None] - scores)
+    terms = -torch.where(accuracies[:, None] >= accuracies, better, 1 - better).log()
+    expected = terms[~torch.eye(150, dtype=torch.bool)].mean()
+    found = pairwise_cross_entropy(scores, accuracies)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, scores)[0] for loss in (found, expected)))
     with pytest.raises(ValueError, match="no pair"):
         pairwise_cross_entropy(scores[:1], accuracies[:1])
 

@@ -23,7 +23,7 @@ from foretrain.search.strategy import draw_new
 from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.relaxation import Relaxation
 
-Kept = Literal["last", "best"]
+Kept = Literal["best", "end"]
 
 _DRAWS = 4
 """Many starts end in few architectures: that often new starts are taken to fill the sample."""
@@ -33,7 +33,7 @@ class Summits(NamedTuple):
     """Where n ascents came to.
 
     Attributes:
-        archs: What was kept of each of the m ascents that met a valid architecture.
+        archs: What was kept of each of the m ascents that gave a valid architecture.
         scores: ``float[m]``, their scores.
         relaxed: ``float[steps, n]``, scores of the binary graphs along the ascents, valid or not.
     """
@@ -52,17 +52,18 @@ class MaximumLikelihood(Sampler):
         size: N', how many.
         steps: Steps of an ascent.
         step_size: Learning rate of the ascent (Adam); shadows start between -1 and 1.
-        keep: What an ascent gives: the ``last`` valid architecture that it came to (the source takes the end of the
-            ascent, and does not say what is done where that is not valid), or the ``best`` on its way, as the GCN
-            scores it after projection.
+        keep: What an ascent gives. ``best``: its graphs have no more edges than the space allows, those with the
+            largest shadows, and the architecture with the highest score among those that it comes to is kept. ``end``:
+            what the source writes and no more; an edge is there where its shadow is positive, the end of the ascent
+            is taken, and left out where it is not valid, as most ends on NAS-Bench-101 are not.
     """
 
     def __init__(
         self,
         size: Count,
         steps: Count = 20,
-        step_size: Annotated[float, Field(gt=0)] = 0.1,
-        keep: Kept = "last",
+        step_size: Annotated[float, Field(gt=0)] = 0.3,
+        keep: Kept = "best",
     ) -> None:
         self.size = size
         self.steps = steps
@@ -96,7 +97,7 @@ def climb(
     steps: int,
     step_size: float,
     generator: torch.Generator,
-    keep: Kept = "last",
+    keep: Kept = "best",
 ) -> Summits:
     """Climbs from random graphs.
 
@@ -118,14 +119,14 @@ def climb(
     kept = torch.full((count,), -torch.inf)
     summit: Architectures | None = None
     along = []
-    for _ in range(steps):
-        adjacency, vertices = binary_graphs(relaxation, edges, labels)
+    for step in range(steps):
+        adjacency, vertices = binary_graphs(relaxation, edges, labels, limited=keep == "best")
         scores = gcn(adjacency, vertices, sizes)
         along.append(scores.detach())
-        archs, projected = _project(gcn, space, relaxation, adjacency.detach(), vertices.detach())
-        takes = projected.isfinite() if keep == "last" else projected > kept
-        summit = archs if summit is None or len(summit) == 0 else _choose(summit, archs, takes)
-        kept = torch.where(takes, projected, kept)
+        if keep == "best" or step == steps - 1:
+            archs, projected = _project(gcn, space, relaxation, adjacency.detach(), vertices.detach())
+            summit = archs if summit is None or len(summit) == 0 else _choose(summit, archs, projected > kept)
+            kept = torch.maximum(kept, projected)
         # Only the shadows climb: the weights' gradients would cost a third of the time
         edges.grad, labels.grad = torch.autograd.grad(scores.sum(), [edges, labels])
         optimizer.step()
@@ -134,25 +135,38 @@ def climb(
     return Summits(summit[found], kept[found], torch.stack(along))
 
 
-def binary_graphs(relaxation: Relaxation[Any], edges: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def binary_graphs(
+    relaxation: Relaxation[Any], edges: Tensor, labels: Tensor, limited: bool = False
+) -> tuple[Tensor, Tensor]:
     """Returns the binary graphs of shadows, with the gradients of the shadows (straight-through estimator).
 
     Args:
         relaxation: Which elements are free.
         edges: ``float[n, v, v]``; an edge is there where its shadow is positive.
         labels: ``float[n, v, labels]``; the operation with the largest shadow is taken.
+        limited: Whether there are at most as many edges as the space allows, those with the largest shadows.
 
     Returns:
         ``adjacency`` and ``vertices`` as a GCN takes them.
     """
-    present = _straight_through((edges > 0).float(), edges)
-    adjacency = torch.where(relaxation.free_edges, present, relaxation.adjacency)
+    there = edges > 0
+    if limited:
+        there &= _largest(torch.where(relaxation.free_edges, edges, -torch.inf), relaxation.most_edges)
+    adjacency = torch.where(
+        relaxation.free_edges, _straight_through(there.to(edges.dtype), edges), relaxation.adjacency
+    )
     operations = labels[..., relaxation.operations]
-    one_hot = functional.one_hot(operations.argmax(-1), operations.shape[-1]).float()
+    one_hot = functional.one_hot(operations.argmax(-1), operations.shape[-1]).to(labels.dtype)
     chosen = torch.zeros_like(labels)
     chosen[..., relaxation.operations] = _straight_through(one_hot, operations)
     vertices = torch.where(relaxation.free_vertices[:, None], chosen, relaxation.vertices)
     return adjacency, vertices
+
+
+def _largest(shadows: Tensor, count: int) -> Tensor:
+    """``bool[n, v, v]``, where so many of a graph's shadows are that none is larger."""
+    places = shadows.flatten(1).topk(count, dim=1).indices
+    return torch.zeros(shadows.shape, dtype=torch.bool).flatten(1).scatter_(1, places, True).view(shadows.shape)
 
 
 def _straight_through(binary: Tensor, shadow: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -25,6 +25,7 @@ class Relaxation(Generic[A]):
         vertices: ``float32[v, labels]``, the fixed labels; zero for vertices whose operation is free.
         free_vertices: ``bool[v]``, the vertices whose operation is free.
         operations: The columns of the labels that are operations.
+        most_edges: So many of the free edges an architecture has at most.
         decode: Takes edges ``bool[n, v, v]`` and operations ``int64[n, v]`` (numbered from 0) and returns n
             architectures and, ``bool[n]``, which of them are valid; the others mean nothing.
     """
@@ -34,6 +35,7 @@ class Relaxation(Generic[A]):
     vertices: Tensor
     free_vertices: Tensor
     operations: slice
+    most_edges: int
     decode: Decode[A]
 
     def followed_by(self, name: Callable[[A], tuple[B, Tensor]]) -> Relaxation[B]:
@@ -52,4 +54,4 @@ class Relaxation(Generic[A]):
             places = place if len(named) else place[:0]
             return named[places], valid[: len(places)] & known[places]
 
-        return Relaxation(self.adjacency, self.free_edges, self.vertices, self.free_vertices, self.operations, decode)
+        return replace(self, decode=decode)  # type: ignore[arg-type,return-value]

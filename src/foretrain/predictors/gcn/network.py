@@ -11,7 +11,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from foretrain.spaces.encodings.graph import GraphBatch
 
@@ -55,7 +54,7 @@ class GCN(nn.Module):
         mixing = self.mixing(adjacency)
         features = vertices
         for weight in self.weights:
-            features = functional.relu(_mix_and_map(mixing, features, weight))
+            features = _mix_and_map(mixing, features, weight).relu_()
         return self.read_out(features.sum(1) / sizes[:, None])
 
     def mixing(self, adjacency: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from foretrain.spaces.checks import check_pairs, check_rate, check_single
 from foretrain.spaces.nasbench101.cells import (
     ABSENT,
     EDGES,
+    MAX_EDGES,
     MAX_VERTICES,
     NUM_OPERATIONS,
     Cells101,
@@ -83,7 +84,7 @@ class NASBench101(SearchSpace[Cells101]):
         return enumerate_cells()
 
     def relaxation(self) -> Relaxation[Cells101]:
-        """Returns cells of seven vertices whose 21 edges and five operations are free."""
+        """Returns cells of seven vertices whose 21 edges, nine of them at most, and five operations are free."""
         labels = len(VOCABULARY.labels)
         vertices = torch.zeros(MAX_VERTICES, labels)
         vertices[0, 0] = vertices[-1, -1] = 1
@@ -91,7 +92,7 @@ class NASBench101(SearchSpace[Cells101]):
         inner[[0, -1]] = False
         edges = torch.ones(MAX_VERTICES, MAX_VERTICES, dtype=torch.bool).triu(1)
         fixed = torch.zeros(MAX_VERTICES, MAX_VERTICES)
-        return Relaxation(fixed, edges, vertices, inner, VOCABULARY.operation_columns, _decode)
+        return Relaxation(fixed, edges, vertices, inner, VOCABULARY.operation_columns, MAX_EDGES, _decode)
 
     def mutate(self, archs: Cells101, generator: torch.Generator, rate: float) -> Cells101:
         """Redraws every edge and operation with probability ``rate``, from all its values.

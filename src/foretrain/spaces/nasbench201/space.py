@@ -61,7 +61,7 @@ class NASBench201(SearchSpace[Cells201]):
         fixed = example.adjacency[0]
         vertices = example.vertices[0] * ~inner[:, None]
         no_edges = torch.zeros_like(fixed, dtype=torch.bool)
-        return Relaxation(fixed, no_edges, vertices, inner, VOCABULARY.operation_columns, _decode)
+        return Relaxation(fixed, no_edges, vertices, inner, VOCABULARY.operation_columns, 0, _decode)
 
     def mutate(self, archs: Cells201, generator: torch.Generator, rate: float) -> Cells201:
         """Redraws every operation with probability ``rate``, from all five.
