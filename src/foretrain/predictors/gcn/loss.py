@@ -44,4 +44,5 @@ def _shares_of_ties(ranked: Tensor) -> Tensor:
     """
     _, group, size = torch.unique_consecutive(ranked, return_inverse=True, return_counts=True)
     place = torch.arange(len(ranked), device=ranked.device) - (size.cumsum(0) - size)[group]
-    return (size[group] - 1 - 2 * place) / 2
+    shares: Tensor = (size[group] - 1 - 2 * place) / 2
+    return shares
