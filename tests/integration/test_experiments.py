@@ -34,6 +34,8 @@ DIGITS_TINY = [
 ]
 NAP2_BASELINES_TINY = [
     *NAP2_TINY,
+    "attention.members=2",
+    "attention.max_epochs=2",
     "forest.trees=3",
     "proxies=[synflow,nwot]",
     "baselines.hyperband.eta=[2]",
@@ -43,7 +45,9 @@ NAP2_BASELINES_TINY = [
 ]
 NAP2_TRANSFER_TINY = [
     *(f"{side}.{item}" for side in ("source", "target") for item in ("population=8", "train_images=60")),
-    *(f"{side}.{item}" for side in ("source", "target") for item in ("max_snapshots=2", "every_n_steps=2")),
+    *(f"{side}.every_n_steps=2" for side in ("source", "target")),
+    "source.max_snapshots=2",
+    "target.max_snapshots=3",
     *(f"{side}.{item}" for side in ("source", "target") for item in ("plan.epochs=2", "plan.batch_size=20")),
     *NAP2_TINY[-6:],
     "forest.trees=3",

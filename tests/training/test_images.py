@@ -73,6 +73,18 @@ def test_fewer_training_images_are_the_first_of_all() -> None:
     assert few.fingerprint != everything.fingerprint == open_images("digits").fingerprint
 
 
+def test_reduced_images_are_means_of_blocks_and_have_their_own_statistics(cifar10: Path) -> None:
+    whole, reduced = open_images("cifar10", cifar10), open_images("cifar10", cifar10, side=16)
+    blocks = whole.validation.images.double().reshape(-1, 3, 16, 2, 16, 2).mean(dim=(3, 5))
+    assert (reduced.validation.images - blocks).abs().max() <= 0.5
+    assert reduced.validation.images.dtype == torch.uint8
+    assert torch.equal(reduced.test.labels, whole.test.labels)
+    assert reduced.std[0] == pytest.approx(reduced.train.images[:, 0].double().std(correction=0).item())
+    assert reduced.fingerprint != whole.fingerprint
+    with pytest.raises(ConfigError, match=r"side: the images are 32 pixels wide.*5.*Allowed: 1, 2, 4, 8, 16, 32"):
+        open_images("cifar10", cifar10, side=5)
+
+
 def test_fingerprint_is_of_the_plain_bytes() -> None:
     images = open_images("digits")
     digest = hashlib.sha256()

@@ -69,6 +69,27 @@ class CodeBatch(TensorBatch):
     arch_id: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class LayerBatch(TensorBatch):
+    """The snapshots of b networks, layer by layer, with what is known from outside.
+
+    Attributes:
+        layers: ``float32[b, t, l, d]``, as of :func:`foretrain.snapshots.summaries.summarize_layers`.
+        rows: ``int64[b, l]``, valid rows of each layer, 0 for padding.
+        context: ``float32[b, t, c]``, numbers known after each snapshot: losses, accuracies, hyperparameters, ...
+        lengths: ``int64[b]``, number of snapshots of each network, 1 to t.
+        target: ``float32[b]``, final accuracy in percent; NaN where it is unknown.
+        arch_id: ``int64[b]``, identifies the network.
+    """
+
+    layers: Tensor
+    rows: Tensor
+    context: Tensor
+    lengths: Tensor
+    target: Tensor
+    arch_id: Tensor
+
+
 def valid_steps(lengths: Tensor, steps: int) -> Tensor:
     """Returns ``bool[b, steps]``: whether the network has that snapshot."""
     return torch.arange(steps, device=lengths.device) < lengths[:, None]

@@ -11,8 +11,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from foretrain.batches import TensorBatch
+from foretrain.snapshots.attention import LayerAttentionPredictor, LayerStandardizer, scoring_loss
 from foretrain.snapshots.autoencoder import FeatureMapAutoencoder, FeatureMapEncoder
-from foretrain.snapshots.batches import KINDS, CodeBatch, FeatureMapBatch, SnapshotBatch, valid_steps
+from foretrain.snapshots.batches import KINDS, CodeBatch, FeatureMapBatch, LayerBatch, SnapshotBatch, valid_steps
 from foretrain.snapshots.normalizer import FeatureNormalizer
 from foretrain.snapshots.predictor import SequencePredictor
 
@@ -95,6 +96,67 @@ class SequencePredictorModule(LossModule[CodeBatch]):
     def loss(self, batch: CodeBatch) -> Tensor:
         """Returns the loss of a batch."""
         return self.predictor.loss(batch.codes, batch.lengths, batch.target, self.hparams["train_lengths"])
+
+
+class AttentionModule(LossModule[LayerBatch]):
+    """An ensemble of attention predictors, trained together end to end; logs ``train/loss`` and ``val/loss``.
+
+    Each member learns from its own error; the validation loss, which decides when to stop, is that of their mean.
+
+    Args:
+        tokens: Numbers of a layer.
+        context: Numbers known from outside.
+        members: Networks of the ensemble.
+        hidden: Width of each.
+        heads: Attention heads of each.
+        dropout: Dropout of each.
+        ranking: Weight of the pairwise ranking loss beside the regression.
+        learning_rate: Learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        context: int,
+        members: int = 5,
+        hidden: int = 24,
+        heads: int = 2,
+        dropout: float = 0.3,
+        ranking: float = 1.0,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.standardizer = LayerStandardizer(tokens, context)
+        self.members = nn.ModuleList(
+            LayerAttentionPredictor(tokens, context, hidden, heads, dropout) for _ in range(members)
+        )
+
+    def loss(self, batch: LayerBatch) -> Tensor:
+        """Returns the members' mean loss in training, else the loss of their mean."""
+        scores = self._scores(batch)
+        scores = scores if self.training else scores.mean(dim=0, keepdim=True)
+        target = self.standardizer.scaled_target(batch.target)
+        exists = valid_steps(batch.lengths, batch.layers.shape[1])
+        return torch.stack([scoring_loss(own, target, exists, self.hparams["ranking"]) for own in scores]).mean()
+
+    @torch.no_grad()
+    def forward(self, batch: LayerBatch) -> Tensor:
+        """Returns the foreseen final accuracy in percent after each snapshot, ``[b, t]``; NaN beyond a length."""
+        accuracy = self.standardizer.percent(self._scores(batch).mean(dim=0))
+        return accuracy.masked_fill(~valid_steps(batch.lengths, batch.layers.shape[1]), torch.nan)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW over all parameters."""
+        options = self.hparams
+        return torch.optim.AdamW(self.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"])
+
+    def _scores(self, batch: LayerBatch) -> Tensor:
+        """Scores of each member, ``[members, b, t]``."""
+        layers, context = self.standardizer(batch)
+        return torch.stack([member(layers, batch.rows, context) for member in self.members])
 
 
 class SnapshotPredictor(LightningModule):

@@ -42,6 +42,7 @@ class SnapshotPopulation:
         max_snapshots: Snapshots of each network.
         root: Folder of the image files, where the data are not built in.
         train_images: Train on so many images only, or on all (None).
+        side: Height and width that images are reduced to, or None to keep them.
         seed: Seed of the population.
         cache: Folder of the recordings.
 
@@ -58,6 +59,7 @@ class SnapshotPopulation:
     max_snapshots: Annotated[int, Field(ge=1)] = 30
     root: str | None = None
     train_images: Annotated[int, Field(ge=1)] | None = None
+    side: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
     cache: str = "cache"
 
@@ -76,7 +78,7 @@ class SnapshotPopulation:
     @property
     def images(self) -> ImageSet:
         """The image data, on the CPU."""
-        return open_images_once(self.image, self.root, self.train_images)
+        return open_images_once(self.image, self.root, self.train_images, self.side)
 
     @property
     def total_steps(self) -> int:

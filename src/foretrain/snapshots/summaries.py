@@ -42,6 +42,26 @@ def summarize(maps: NDArray[np.float16], rows: NDArray[np.int64]) -> FloatArray:
     return np.concatenate([np.empty((0, maps.shape[1], width)), *parts])
 
 
+def summarize_layers(maps: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Sums up every layer by itself, for predictors that learn how layers are to be put together.
+
+    Args:
+        maps: ``float16[n, t, 2, l, 100, 12]``, signed logarithms as stored.
+        rows: ``int64[n, l]``, valid rows of each layer, 0 for padding.
+
+    Returns:
+        ``float32[n, t, l, d]``, of weights, then of gradients, the three numbers of each statistic that
+        :func:`summarize` sums up over the layers; zeros for padding.
+    """
+    n, t, _, layers = maps.shape[:4]
+    parts = [
+        np.moveaxis(_over_rows(maps[chosen], rows[chosen]), 2, 3).astype(np.float32)
+        for chosen in (slice(start, start + _NETWORKS_AT_ONCE) for start in range(0, n, _NETWORKS_AT_ONCE))
+    ]
+    width = len(KINDS) * len(LEVELS) * len(STATISTICS)
+    return np.concatenate([np.empty((0, t, layers, width), np.float32), *(p.reshape(*p.shape[:3], -1) for p in parts)])
+
+
 def summary_names() -> list[str]:
     """Returns what each column of :func:`summarize` is, e.g. ``gradients/rows_mean/l2/last``."""
     return [

@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -96,7 +97,9 @@ class ImageSet:
         )
 
 
-def open_images(name: str, root: str | Path | None = None, train_images: int | None = None) -> ImageSet:
+def open_images(
+    name: str, root: str | Path | None = None, train_images: int | None = None, side: int | None = None
+) -> ImageSet:
     """Reads a data set, split the same way every time.
 
     ======== ======= ========== ======= =========================================================================
@@ -115,14 +118,17 @@ def open_images(name: str, root: str | Path | None = None, train_images: int | N
         root: The folder of the official binary files, or its parent; digits needs none. Later batches of CIFAR-10 may
             be missing: a warning tells what was found, and the split keeps its shares.
         train_images: Only the first so many training images; None takes all.
+        side: Height and width to which all images are reduced by the mean of equal blocks of pixels (the "box" method
+            of Chrabaszcz et al. 2017, https://arxiv.org/abs/1707.08819); None keeps them as they are.
 
     Raises:
-        ConfigError: There is no such data set, no such ``root``, or ``train_images`` is impossible.
+        ConfigError: There is no such data set, no such ``root``, or ``train_images`` or ``side`` is impossible.
         DataError: A file is missing, truncated or holds a label that is out of range.
     """
     if name not in IMAGE_SETS:
         raise ConfigError("data.image", "no such data set", name, IMAGE_SETS)
     images = IMAGE_SETS[name](None if root is None else Path(root))
+    images = images if side is None else _reduced(images, side)
     if train_images is None:
         return images
     if not 1 <= train_images <= len(images.train):
@@ -133,9 +139,23 @@ def open_images(name: str, root: str | Path | None = None, train_images: int | N
 
 
 @lru_cache(maxsize=2)
-def open_images_once(name: str, root: str | None = None, train_images: int | None = None) -> ImageSet:
+def open_images_once(
+    name: str, root: str | None = None, train_images: int | None = None, side: int | None = None
+) -> ImageSet:
     """Returns what :func:`open_images` reads, which is kept: the many jobs of a worker process share it."""
-    return open_images(name, root, train_images)
+    return open_images(name, root, train_images, side)
+
+
+def _reduced(images: ImageSet, side: int) -> ImageSet:
+    whole = images.train.images.shape[-1]
+    if side < 1 or whole % side:
+        allowed = ", ".join(str(number) for number in range(1, whole + 1) if whole % number == 0)
+        raise ConfigError("data.side", f"the images are {whole} pixels wide", side, allowed)
+    train, validation, test = (
+        replace(split, images=F.avg_pool2d(split.images.float(), whole // side).round().byte())
+        for split in (images.train, images.validation, images.test)
+    )
+    return _image_set(images.name, train, validation, test, images.num_classes, mirrored=images.mirrored)
 
 
 def _read_digits(root: Path | None) -> ImageSet:  # noqa: ARG001 - the images come with scikit-learn

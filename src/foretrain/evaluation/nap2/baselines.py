@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from foretrain.curves import extrapolate
+from foretrain.evaluation.nap2.attention import forecast_by_attention, layer_table
 from foretrain.evaluation.nap2.comparison_report import print_comparison, write_comparison
 from foretrain.evaluation.nap2.competition import Race, agents_table, compete, losses_on_halves, paired_difference
 from foretrain.evaluation.nap2.cost import (
@@ -23,6 +24,7 @@ from foretrain.evaluation.nap2.cost import (
 )
 from foretrain.evaluation.nap2.crossvalidation import cross_validate
 from foretrain.evaluation.nap2.findings import (
+    ATTENTION,
     BEFORE,
     BOTH,
     EXTRAPOLATION,
@@ -47,6 +49,7 @@ from foretrain.runtime.files import sha256
 from foretrain.runtime.study import RunContext, Study
 from foretrain.search.agent import SelectionRule
 from foretrain.search.selectors import FullTraining, Selector
+from foretrain.snapshots.attention_training import AttentionSettings
 from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.recording import SnapshotPopulation
@@ -60,6 +63,9 @@ _COMPARED = (
     (BOTH, HALVING, 0.5),
     (OUTSIDE, HALVING, 1.0),
     (BOTH, OUTSIDE, 1.0),
+    (ATTENTION, HALVING, 1.0),
+    (ATTENTION, LSTM, 1.0),
+    (ATTENTION, OUTSIDE, 1.0),
     (BOTH, HALVING_TRAINING, 1.0),
     (HALVING_TRAINING, HALVING, 1.0),
 )
@@ -75,13 +81,14 @@ class Nap2Baselines(Study):
         data: The population and how it is recorded.
         autoencoder: Settings of the autoencoders of the paper's predictor.
         predictor: Settings of its LSTM.
+        attention: Settings of the attention over layers that learns end to end.
         forest: Settings of the forests on outside, inside and both.
         rule: The rule of the tables of the agents and of halving.
         grid: Their rules in the figures and in the comparison at equal resources.
         baselines: The settings of every other selection method.
         proxies: Zero-cost scores that count among what is known before training.
         folds: Folds of the cross-validation over networks.
-        validation_share: Share of a fold's other networks that early stopping of the LSTM looks at.
+        validation_share: Share of a fold's other networks that early stopping of LSTM and attention looks at.
         repeats: Runs of each baseline on a fold, with other random numbers.
     """
 
@@ -90,6 +97,7 @@ class Nap2Baselines(Study):
         data: SnapshotPopulation,
         autoencoder: AutoencoderSettings,
         predictor: PredictorSettings,
+        attention: AttentionSettings,
         forest: ForestSettings,
         rule: SelectionRule,
         grid: list[SelectionRule],
@@ -102,6 +110,7 @@ class Nap2Baselines(Study):
         self.data = data
         self.autoencoder = autoencoder
         self.predictor = predictor
+        self.attention = attention
         self.forest = forest
         self.rule = rule
         self.grid = grid
@@ -123,13 +132,17 @@ class Nap2Baselines(Study):
             inputs = gather_inputs(context, self.data, recorded, index, self.proxies)
         with timed(timings, "fit"):
             lstm = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor)
+            layers = layer_table(recorded, index, inputs.table(*OUTSIDE_BLOCKS))
+            attention = forecast_by_attention(context, layers, folds, self.attention)
             evidence = gather_evidence(index, lstm.forecast, folds)
             forests = forecast_by_forests(context, forest_tables(inputs), evidence.truth, folds, self.forest)
         with timed(timings, "select"):
-            forecasts = self._forecasts(evidence, inputs, forests, index, folds)
+            forecasts = self._forecasts(evidence, attention.forecast, forests, index, folds)
             selections = self._select(context, evidence, forecasts, index)
         with timed(timings, "judge"):
-            costs = self._costs(context, inputs, evidence, recorded, index, lstm.seconds)
+            costs = self._costs(
+                context, inputs, evidence, recorded, index, {LSTM: lstm.seconds, ATTENTION: attention.seconds}
+            )
             findings = self._findings(context, evidence, inputs, forecasts, selections, costs, index)
             context.folder.write_metrics(comparison_metrics(findings))
             context.folder.write_predictions(_prediction_table(index, evidence, forecasts))
@@ -142,7 +155,7 @@ class Nap2Baselines(Study):
     def _forecasts(
         self,
         evidence: Evidence,
-        inputs: Inputs,
+        attention: FloatArray,
         forests: dict[str, FloatArray],
         index: pd.DataFrame,
         folds: Sequence[Fold],
@@ -156,6 +169,7 @@ class Nap2Baselines(Study):
             BOTH: (forests["everything"] + forests["outside"]) / 2,
             OUTSIDE: forests["outside"],
             INSIDE: forests["inside"],
+            ATTENTION: attention,
             LSTM: evidence.forecast,
             EXTRAPOLATION: extrapolated(evidence, training, index, folds, self._total_units),
             LAST: evidence.last_value,
@@ -191,7 +205,7 @@ class Nap2Baselines(Study):
         evidence: Evidence,
         recorded: SnapshotFolder,
         index: pd.DataFrame,
-        lstm_seconds: float,
+        fits: dict[str, float],
     ) -> UnitCosts:
         """Measures a unit of each kind of work; see :class:`~.cost.UnitCosts`."""
         some = index["key"].to_list()[:8]
@@ -209,9 +223,9 @@ class Nap2Baselines(Study):
         return UnitCosts(
             training=training_seconds(self.data),
             recording=recording_seconds(self.data),
-            foreseeing={f"agent: {LSTM}": coding, f"agent: {BOTH}": summing},
-            scoring={f"agent: {BOTH}": scoring, f"agent: {OUTSIDE}": scoring},
-            fitting={f"agent: {LSTM}": lstm_seconds, f"agent: {BOTH}": growing, f"agent: {OUTSIDE}": growing},
+            foreseeing=_of_agents({LSTM: coding, BOTH: summing, ATTENTION: summing}),
+            scoring=_of_agents(dict.fromkeys((BOTH, OUTSIDE, ATTENTION), scoring)),
+            fitting=_of_agents(fits | {BOTH: growing, OUTSIDE: growing}),
         )
 
     def _findings(
@@ -256,7 +270,7 @@ class Nap2Baselines(Study):
 
 def ranked_by(evidence: Evidence, forecasts: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Returns what the agents and both kinds of halving rank by, ``[n, t]`` each, higher is better."""
-    agents = {name: forecasts[name] for name in (LSTM, BOTH, OUTSIDE)}
+    agents = {name: forecasts[name] for name in (LSTM, BOTH, OUTSIDE, ATTENTION)}
     return agents | {HALVING: -evidence.loss, HALVING_TRAINING: forecasts[TRAINING]}
 
 
@@ -321,6 +335,10 @@ def extrapolated(
             )
             forecast[fold.test, position] = found.score
     return forecast
+
+
+def _of_agents(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {f"agent: {name}": value for name, value in seconds.items()}
 
 
 def _resources_of(selections: pd.DataFrame, rule: SelectionRule) -> float:

@@ -16,6 +16,7 @@ from foretrain.evaluation.nap2.findings import (
     BOTH,
     HALVING,
     HALVING_TRAINING,
+    LEARNED_PAIRS,
     LSTM,
     OUTSIDE,
     Findings,
@@ -36,6 +37,10 @@ _LEARNED = (
     "Spearman's rank correlation with the final test accuracy, 95% bootstrap interval over networks. All that is "
     "learned is judged out of fold. *Outside*: training and validation curves so far, hyperparameters, graph "
     f"features, parameters, FLOPs, zero-cost scores. *{BEFORE.capitalize()}*: the same without curves."
+)
+_PAIRS = (
+    "Difference in Spearman's correlation, paired 95% bootstrap interval over networks: above 0 ours ranks better. "
+    "*Attention* learns from layers and from all that *outside* sees, end to end."
 )
 _NEAREST = (
     "Of every method the setting whose resources come nearest to those of the agents' rule; means over folds and "
@@ -67,6 +72,9 @@ def write_comparison(context: RunContext, data: SnapshotPopulation, findings: Fi
         "![Spearman over snapshots](figures/spearman.png)",
         "![Squared error over snapshots](figures/squared_error.png)",
         "Zero-cost scores of the untrained networks: " + _zero_cost_text(findings) + ".",
+        "### Is the paper's predictor beaten at equal data?",
+        markdown_table(_pair_rows(findings)),
+        _PAIRS,
         "## Which networks are worth training to the end?",
         _selection_text(data),
         markdown_table(_selection_rows(findings)),
@@ -171,6 +179,15 @@ def _ranking_rows(findings: Findings, ranking: pd.DataFrame) -> pd.DataFrame:
         of_name = ranking[ranking["method"] == name].sort_values("snapshots")
         moments = {f"after {count}": _interval(_row(of_name, count)) for count in findings.moments()}
         rows.append({"foreseen from": name, **moments})
+    return pd.DataFrame(rows)
+
+
+def _pair_rows(findings: Findings) -> pd.DataFrame:
+    rows = []
+    for ours, theirs in LEARNED_PAIRS:
+        table = advantage(findings, ours, theirs)
+        moments = {f"after {count}": _interval(_row(table, count)) for count in findings.moments()}
+        rows.append({"ours": ours, "theirs": theirs, **moments})
     return pd.DataFrame(rows)
 
 

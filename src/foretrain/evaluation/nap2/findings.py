@@ -17,6 +17,7 @@ BOTH = "inside and outside"
 OUTSIDE = "outside only"
 INSIDE = "inside only"
 LSTM = "NAP2 (LSTM)"
+ATTENTION = "attention (inside and outside)"
 EXTRAPOLATION = "curve extrapolation"
 LAST = "last validation accuracy"
 TRAINING = "training accuracy"
@@ -26,14 +27,17 @@ HALVING = "successive halving"
 HALVING_TRAINING = "halving on training accuracy"
 BLACK_BOX = (OUTSIDE, EXTRAPOLATION, LAST, TRAINING, SOTL, BEFORE)
 """Ways to foresee that do not look inside."""
-IN_PERCENT = (BOTH, OUTSIDE, INSIDE, LSTM, LAST, BEFORE)
+IN_PERCENT = (BOTH, OUTSIDE, INSIDE, ATTENTION, LSTM, LAST, BEFORE)
 """Ways whose forecast is an accuracy, so that it has an error."""
+LEARNED_PAIRS = ((ATTENTION, LSTM), (INSIDE, LSTM), (ATTENTION, BOTH), (ATTENTION, OUTSIDE))
+"""Which way should beat which, for the question whether the paper's predictor is beaten at equal data."""
 
 _SLUGS = {
     BOTH: "both",
     OUTSIDE: "outside",
     INSIDE: "inside",
     LSTM: "nap2",
+    ATTENTION: "attention",
     EXTRAPOLATION: "extrapolation",
     LAST: "last_val",
     TRAINING: "last_train",
@@ -144,10 +148,10 @@ def comparison_metrics(findings: Findings) -> dict[str, float]:
         metrics[f"zero_cost/{name}/spearman"] = spearman(truth, values)
     for row in findings.nearest.to_dict("records"):
         metrics |= {f"select/{slug(row['method'])}/{name}": row[name] for name in JUDGED}
-    for theirs in (OUTSIDE, best_black_box(findings, 1)):
-        table = advantage(findings, BOTH, theirs)
+    for ours, theirs in dict.fromkeys((*LEARNED_PAIRS, (BOTH, OUTSIDE), (BOTH, best_black_box(findings, 1)))):
+        table = advantage(findings, ours, theirs)
         for count in findings.moments():
-            key = f"advantage/both_over_{_SLUGS[theirs]}@{count}"
+            key = f"advantage/{_SLUGS[ours]}_over_{_SLUGS[theirs]}@{count}"
             metrics |= {key if end == "value" else f"{key}/{end}": table[end][count - 1] for end in _ENDS}
     for (ours, theirs, share), found in findings.equal.items():
         key = f"equal_resources/{_SLUGS[ours]}_vs_{_SLUGS[theirs]}"

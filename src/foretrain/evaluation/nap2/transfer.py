@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from foretrain.errors import ConfigError
 from foretrain.evaluation.figures import (
     accuracy_histograms,
     selection_over_resources,
@@ -37,7 +36,7 @@ from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.novelty import NoveltyCheck
 from foretrain.snapshots.recording import SnapshotPopulation
-from foretrain.snapshots.storage import SnapshotFolder
+from foretrain.snapshots.storage import PER_SNAPSHOT, Integers, Maps, SnapshotFolder
 from foretrain.snapshots.summaries import summarize
 from foretrain.snapshots.training import AutoencoderSettings, PredictorSettings
 
@@ -90,15 +89,14 @@ class Nap2Transfer(Study):
         self.batch = batch
         for population in (source, target):
             check_sizes(population.population, folds, validation_share, rule)
-        if source.max_snapshots != target.max_snapshots:
-            allowed = f"{source.max_snapshots} (source.max_snapshots)"
-            raise ConfigError("target.max_snapshots", "differs from the source's", target.max_snapshots, allowed)
 
     def run(self, context: RunContext) -> dict[str, float]:
         """Does the study; see :class:`foretrain.runtime.study.Study`."""
         timings: dict[str, float] = {}
         with timed(timings, "record"):
-            source, target = (Recording.of(population, context) for population in (self.source, self.target))
+            source, target = (
+                Recording.of(population, context, self._snapshots) for population in (self.source, self.target)
+            )
         with timed(timings, "fit"):
             forecasts = self._forecast(context, source, target)
         with timed(timings, "judge"):
@@ -115,12 +113,17 @@ class Nap2Transfer(Study):
         print_table(forecast_rows(found), f"Spearman on {target.title}, learned from {source.title}")
         return timings
 
+    @property
+    def _snapshots(self) -> int:
+        """Snapshots that both populations have."""
+        return min(self.source.max_snapshots, self.target.max_snapshots)
+
     def _forecast(self, context: RunContext, source: Recording, target: Recording) -> dict[str, FloatArray]:
         """What the source teaches about the target, ``[n, t]`` each."""
         final = split_folds(len(source.index), self.folds, self.validation_share, context.seed)[-1:]
         cross_validate(context, source.folder, source.index, final, self.autoencoder, self.predictor)
         model = load_checkpoint(context.folder.checkpoints / "final.ckpt", SnapshotPredictor)
-        maps, rows, lengths = target.folder.load_all(target.index["key"].to_list())
+        maps, rows, lengths = target.load()
         outside, inside = (
             fit_and_forecast(learned, source.truth, asked, self.forest, derive_seed(context.seed, name))
             for name, learned, asked in (
@@ -148,8 +151,9 @@ class Recording:
     Attributes:
         title: What the networks are.
         steps: Mini-batch steps of a unit.
+        snapshots: The first so many snapshots are looked at.
         folder: The recording.
-        index: The index of its networks.
+        index: The index of its networks, with curves up to the last of these snapshots.
         truth: ``[n]``, final test accuracies in percent.
         outside: ``[n, t, d]``, curves and hyperparameters: what networks of all spaces have.
         everything: ``[n, t, d]``, these and the summaries of weights and gradients.
@@ -158,6 +162,7 @@ class Recording:
 
     title: str
     steps: int
+    snapshots: int
     folder: SnapshotFolder
     index: pd.DataFrame
     truth: FloatArray
@@ -166,17 +171,19 @@ class Recording:
     first: FloatArray
 
     @classmethod
-    def of(cls, population: SnapshotPopulation, context: RunContext) -> Recording:
+    def of(cls, population: SnapshotPopulation, context: RunContext, snapshots: int) -> Recording:
         """Records a population, or finds its recording."""
         folder = population.record(context.parallel)
         index = population.index()
-        maps, rows, _ = folder.load_all(index["key"].to_list())
+        index = index.assign(**{name: [values[:snapshots] for values in index[name]] for name in PER_SNAPSHOT})
+        maps, rows, _ = load_first(folder, index, snapshots)
         inside, curves = summarize(maps, rows), curve_inputs(index)
         fixed = hyperparameter_inputs(index)
         outside = np.concatenate([curves, np.repeat(fixed[:, None], curves.shape[1], axis=1)], axis=2)
         return cls(
             population.title,
             population.every_n_steps,
+            snapshots,
             folder,
             index,
             index["test_accuracy"].to_numpy(dtype=np.float64),
@@ -185,10 +192,20 @@ class Recording:
             inside[:, 0],
         )
 
+    def load(self) -> tuple[Maps, Integers, Integers]:
+        """Returns feature maps, rows and lengths of these snapshots, as of :meth:`.SnapshotFolder.load_all`."""
+        return load_first(self.folder, self.index, self.snapshots)
+
     def curve(self, name: str) -> FloatArray:
         """Returns a recorded curve, ``[n, t]``; NaN where a loss is not finite."""
         values: FloatArray = np.stack(self.index[name].to_list())
         return np.where(np.isfinite(values), values, np.nan)
+
+
+def load_first(folder: SnapshotFolder, index: pd.DataFrame, snapshots: int) -> tuple[Maps, Integers, Integers]:
+    """Returns feature maps, rows and lengths of the first snapshots of a recording."""
+    maps, rows, lengths = folder.load_all(index["key"].to_list())
+    return maps[:, :snapshots], rows, np.minimum(lengths, snapshots)
 
 
 @dataclass(frozen=True, eq=False)
