@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: env demo test lint types docs clean
+.PHONY: env demo test lint types docs stress oldest wheel hashes coverage clean
 
 env: $(READY)
 
@@ -31,5 +31,39 @@ types: env
 docs: env
 	$(BIN)/mkdocs build --strict
 
+# Longer than the tests: kills at random moments, changed files of strangers, the load of thousands of jobs. The results
+# are kept in docs/stress.md.
+stress: env
+	FORETRAIN_STRESS_KILLS=17 $(BIN)/pytest -q tests/integration/test_faults.py -k kills
+	PYTHONPATH=tests/benchmarks:tests/predictors $(BIN)/python -W ignore tests/integration/fuzzing.py --seconds 9000
+	$(BIN)/python bench/scale.py
+
+# An environment of its own with the oldest version of every dependency that pyproject.toml allows.
+oldest:
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) -m venv .venv-oldest/tools && .venv-oldest/tools/bin/pip install --quiet packaging
+	.venv-oldest/tools/bin/python .ci/oldest.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/pip install --quiet --constraint .venv-oldest/constraints.txt --editable . pytest hypothesis
+	.venv-oldest/bin/python -m pytest -q $(OLDEST_TESTS)
+
+OLDEST_TESTS := tests/runtime/test_fitting.py tests/runtime/test_checkpoints.py tests/runtime/test_parallel.py \
+	tests/metrics tests/spaces tests/snapshots/test_modules.py tests/curves/test_grid_fitter.py
+
+# Builds the wheel and runs the installed command in an environment that has nothing else.
+wheel: env
+	rm -rf dist .venv-wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	.venv-wheel/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && ../.venv-wheel/bin/foretrain doctor && ../.venv-wheel/bin/foretrain --help
+
+hashes:
+	uv pip compile pyproject.toml --extra dev --constraint constraints.txt --generate-hashes --universal \
+		--python-version 3.11.8 --no-annotate --custom-compile-command 'make hashes' --output-file constraints-hashed.txt
+
+coverage: env
+	$(BIN)/pytest -n auto --cov=foretrain --cov-report=term-missing:skip-covered
+
 clean:
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-wheel build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

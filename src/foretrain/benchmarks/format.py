@@ -32,6 +32,7 @@ from foretrain.benchmarks.contents import Contents, Description, Series, check_c
 from foretrain.benchmarks.space import errors_of, load_space
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json, sha256, write_json
+from foretrain.runtime.reading import load_array, parquet_within_bounds
 from foretrain.spaces.base import Architectures
 
 FORMAT_VERSION = 1
@@ -129,8 +130,8 @@ def read_columns(folder: str | Path, names: list[str]) -> pa.Table:
     """
     path = Path(folder) / TABLE
     try:
-        return pq.read_table(path, columns=names, use_threads=False).select(names)
-    except (pa.ArrowException, OSError, KeyError) as error:
+        return pq.read_table(parquet_within_bounds(path), columns=names, use_threads=False).select(names)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(path, f"damaged, or lacks one of its columns ({error})", _IMPORT_AGAIN) from error
 
 
@@ -260,7 +261,7 @@ def _save(path: Path, values: NDArray[Any]) -> None:
 def _map(path: Path) -> NDArray[Any]:
     """Maps an array copy-on-write, so that torch may take it."""
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+        values: NDArray[Any] = load_array(path, mmap_mode="c")
     except (ValueError, EOFError, OSError) as error:
         raise DataError(path, f"not a readable array ({error})", _IMPORT_AGAIN) from error
     return values

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from foretrain.errors import ConfigError, DataError
 from foretrain.runtime.files import atomic_path
+from foretrain.runtime.reading import load_archive, parquet_within_bounds
 
 STREAM = "-"
 WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
@@ -42,7 +43,7 @@ def read_table(source: str | Path) -> pd.DataFrame:
         raise DataError(source, f"cannot be read ({error.strerror})", "Give a CSV, Parquet or npz file") from error
     try:
         if content.startswith(_PARQUET):
-            return _as_text(pd.read_parquet(io.BytesIO(content)))
+            return _as_text(pd.read_parquet(parquet_within_bounds(io.BytesIO(content))))
         if content.startswith(_ARCHIVE):
             return _as_text(_from_archive(content, source))
         return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, skip_blank_lines=False)
@@ -120,8 +121,7 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _from_archive(content: bytes, source: Path) -> pd.DataFrame:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        found = dict(arrays)
+    found = load_archive(io.BytesIO(content))
     columns: dict[str, NDArray[np.generic]] = {name: array for name, array in found.items() if array.ndim == 1}
     matrices = {name: array for name, array in found.items() if array.ndim == 2}
     if len(matrices) > 1 or len(columns) + len(matrices) < len(found) or len({*map(len, found.values())}) != 1:

@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 
 from foretrain.errors import DataError
 from foretrain.integrations.run_forecast import FloatArray
+from foretrain.runtime.reading import parquet_within_bounds
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+
+def _read_parquet(file: Path) -> pd.DataFrame:
+    return pd.read_parquet(parquet_within_bounds(file))
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": _read_parquet}
 _SHOWN = 12
 _FIRST_LINE = 2  # the header is the first
+_LAST_EPOCH = 1_000_000
 
 
 def read_histories(path: str | Path, metric: str) -> FloatArray:
@@ -87,7 +94,13 @@ def _curve(file: Path, table: pd.DataFrame, column: str) -> FloatArray:
         return values[seen]
     epochs = _numbers(file, table, "epoch")
     known = seen & ~np.isnan(epochs)
-    _refuse(file, table, known & ((epochs < 0) | (epochs != np.floor(epochs))), "epoch", "Count epochs 0, 1, 2, ...")
+    _refuse(
+        file,
+        table,
+        known & ((epochs < 0) | (epochs != np.floor(epochs)) | (epochs > _LAST_EPOCH)),
+        "epoch",
+        "Count epochs 0, 1, 2, ...",
+    )
     places = epochs[known].astype(np.int64)
     curve = np.full(places.max(initial=-1) + 1, np.nan)
     curve[places] = values[known]  # the last of equal indices stays

@@ -11,6 +11,7 @@ from matplotlib.image import imread
 from torch import Tensor
 
 from foretrain.errors import DataError
+from foretrain.runtime.reading import load_archive
 from foretrain.runtime.seeding import make_generator
 from foretrain.training.images import open_images
 
@@ -48,9 +49,9 @@ def read_batch(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def _read_archive(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            inputs, labels = (torch.from_numpy(arrays[_find(names, arrays, path)]) for names in (_INPUTS, _LABELS))
-    except (OSError, ValueError, EOFError, RuntimeError) as error:
+        arrays = load_archive(path)
+        inputs, labels = (torch.from_numpy(arrays[_find(names, arrays, path)]) for names in (_INPUTS, _LABELS))
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         remedy = "Give an .npz file with the arrays x and y, or a folder"
         raise DataError(path, f"is no archive with inputs and labels ({error})", remedy) from error
     if len(inputs) != len(labels):

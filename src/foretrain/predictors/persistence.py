@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from foretrain.errors import CheckpointError, ForetrainWarning
 from foretrain.predictors.base import Predictor
 from foretrain.predictors.regressor import Regressor
-from foretrain.runtime.checkpoints import SCHEMA_VERSION, read_content
+from foretrain.runtime.checkpoints import SCHEMA_VERSION, read_content, rebuild
 from foretrain.runtime.files import atomic_path
 from foretrain.spaces.base import SearchSpace
 
@@ -70,7 +70,7 @@ def load_predictor(path: str | Path, space: SearchSpace[Any] | None = None) -> R
         warnings.warn(message, ForetrainWarning, stacklevel=2)
     try:
         predictor = _unpack(content["predictor"], space)
-    except (TypeError, ValueError, KeyError, AttributeError, ImportError, RuntimeError) as error:
+    except Exception as error:  # a content that somebody made up fails in many ways
         remedy = "Fit it again with this version"
         raise CheckpointError(path, f"its content does not fit this version ({error})", remedy) from error
     if not isinstance(predictor, Regressor):
@@ -139,8 +139,7 @@ def _read_dict(packed: dict[str, Any], space: SearchSpace[Any]) -> dict[str, Any
 
 
 def _read_network(packed: dict[str, Any], space: SearchSpace[Any]) -> nn.Module:  # noqa: ARG001
-    network: nn.Module = _find(packed["class"])(**packed["options"])
-    network.load_state_dict(packed["weights"])
+    network: nn.Module = rebuild(lambda: _find(packed["class"])(**packed["options"]), packed["weights"])
     return network.eval()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import pickle
-import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import nn
 
 from foretrain import __version__
 from foretrain.errors import CheckpointError
@@ -18,6 +18,7 @@ from foretrain.runtime.files import atomic_path
 SCHEMA_VERSION = 1
 _KEYS = {"schema_version", "foretrain_version", "class", "hyperparameters", "state_dict"}
 Module = TypeVar("Module", bound=LightningModule)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_checkpoint(path: str | Path, module: LightningModule) -> None:
@@ -55,13 +56,39 @@ def load_checkpoint(path: str | Path, expected: type[Module]) -> Module:
         raise CheckpointError(path, f"lacks {', '.join(sorted(missing))}", "Restore it or train again")
     module_class = _find_class(path, content["class"], expected)
     try:
-        module = module_class(**content["hyperparameters"])
-        module.load_state_dict(content["state_dict"])
-    except (TypeError, ValueError, RuntimeError) as error:
+        module: Module = rebuild(lambda: module_class(**content["hyperparameters"]), content["state_dict"])
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, OverflowError) as error:
         raise CheckpointError(
             path, f"its content does not fit {content['class']} ({error})", "Train it again with this version"
         ) from error
     return module.eval()
+
+
+def rebuild(build: Callable[[], Network], weights: Mapping[str, Any]) -> Network:
+    """Builds a network and gives it its weights.
+
+    It is built without memory first: one whose options ask for other sizes than those of its weights takes none.
+
+    Args:
+        build: Builds the network.
+        weights: Its ``state_dict``.
+
+    Raises:
+        ValueError: The weights are not those of such a network. What building raises comes through.
+    """
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in build().state_dict().items()}
+    found = {name: getattr(value, "shape", None) for name, value in dict(weights).items()}
+    if wanted != found:
+        name = next(key for key in [*wanted, *found] if wanted.get(key) != found.get(key))
+        raise ValueError(f"{name} is {_form(found.get(name))}, not {_form(wanted.get(name))}")
+    network = build()
+    network.load_state_dict(weights)
+    return network
+
+
+def _form(shape: Any) -> str:  # noqa: ANN401 - a shape or None
+    return "missing" if shape is None else str(list(shape))
 
 
 def read_content(path: str | Path) -> dict[str, Any]:
@@ -75,8 +102,9 @@ def read_content(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
-        raise CheckpointError(path, f"not a readable checkpoint ({error})", "Restore it or train again") from error
+    except Exception as error:  # damaged bytes fail in many ways
+        problem = f"not a readable checkpoint ({type(error).__name__}: {error})"
+        raise CheckpointError(path, problem, "Restore it or train again") from error
     if not isinstance(content, dict) or "schema_version" not in content:
         raise CheckpointError(path, "not a checkpoint of foretrain", "Give one that train.py wrote")
     if content["schema_version"] != SCHEMA_VERSION:

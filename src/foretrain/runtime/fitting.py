@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 
+from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
 from foretrain.runtime.seeding import seed_everything
@@ -66,9 +68,10 @@ def fit(
             default_root_dir=folder,
         )
         seed_everything(seed)
-        start = str(interrupted) if interrupted.exists() else None
-        runner.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-    module.load_state_dict(best.weights)
+        runner.fit(module, datamodule=data, ckpt_path=_resume_from(interrupted), weights_only=True)
+        # The running statistics of batch normalisation are each device's own: all end with those of the first.
+        weights = runner.strategy.broadcast(best.weights)
+    module.load_state_dict(weights)
     return module.eval()
 
 
@@ -128,10 +131,23 @@ class ResumePoint(Callback):
             return
         if trainer.strategy.broadcast(time.monotonic() - self._written >= self._seconds):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(self._path.with_suffix(".tmp"))
+            written = self._path.with_suffix(".tmp")
+            trainer.save_checkpoint(written)
             if trainer.is_global_zero:
-                self._path.with_suffix(".tmp").replace(self._path)
+                with atomic_path(self._path) as temporary:
+                    written.replace(temporary)
             self._written = time.monotonic()
+
+
+def _resume_from(path: Path) -> str | None:
+    """The resume point, if there is one; a damaged one is given up: the fit from the start ends the same."""
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 - damaged bytes fail in many ways
+        return None
+    return str(path)
 
 
 def _limit(trainer: Callable[..., Trainer], max_epochs: int) -> int:

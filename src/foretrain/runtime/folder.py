@@ -39,7 +39,10 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.checkpoints = self.path / "checkpoints"
         self.report = self.path / "report.md"
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(self.path, f"cannot be made ({error})", "Choose another run_dir") from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -55,6 +58,8 @@ class RunFolder:
             raise DataError(
                 self.path, "another run works in this folder", "Wait for it, or choose another run_dir"
             ) from error
+        except OSError as error:
+            raise DataError(self.path, f"cannot be written ({error})", "Choose another run_dir") from error
         try:
             yield
         finally:
@@ -63,12 +68,14 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved config.
 
+        An interrupted run may go on elsewhere: the node ``parallel`` does not decide the results.
+
         Raises:
             DataError: The folder holds a run of another config, which must not be mixed with this one.
         """
         path = self.path / "config.yaml"
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and _what_decides(OmegaConf.load(path)) != _what_decides(OmegaConf.create(text)):
             raise DataError(path, "this run folder belongs to another config", "Choose another run_dir or delete it")
         write_text(path, text)
 
@@ -112,6 +119,12 @@ class RunFolder:
             "data_sha256": dict(data),
         }
         write_json(self.path / "provenance.json", content)
+
+
+def _what_decides(config: Any) -> dict[Any, Any]:  # noqa: ANN401 - OmegaConf's
+    """A config without what its results do not depend on."""
+    plain = OmegaConf.to_container(config)
+    return {name: value for name, value in plain.items() if name != "parallel"} if isinstance(plain, dict) else {}
 
 
 def _plain_number(value: float) -> float | int:

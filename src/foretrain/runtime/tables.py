@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
 from foretrain.batches import TensorBatch
+from foretrain.errors import ConfigError
 from foretrain.runtime.seeding import make_generator
 
 Table = TypeVar("Table", bound=TensorBatch)
@@ -40,14 +42,16 @@ class TableData(LightningDataModule, Generic[Table]):
     """A training, a validation and a test table, each moved to the trainer's device whole.
 
     Training samples are shuffled by a generator that depends on the seed and the epoch only, so a resumed run sees the
-    same batches. With several devices each takes its share of the training samples and the other tables whole, so that
-    no rank metric is computed on padded duplicates.
+    same batches. With several devices each takes its share of every training batch, so that the steps are those of one
+    device, and its share of the batches to predict; validation and test are whole on each, so that no rank metric is
+    computed on padded duplicates.
 
     Args:
         train: Training samples.
         val: Validation samples.
-        batch_size: Samples in a batch. A single training sample that remains at the end joins the batch before it:
-            batch normalisation needs two.
+        batch_size: Samples in a batch, over all devices together (lowered to a multiple of their number). A single
+            training sample of a device that remains at the end joins the batch before it: batch normalisation needs
+            two. Of an epoch's samples, those beyond a multiple of the number of devices are left out.
         seed: Seed of the shuffling.
         test: Test samples; None where there are none.
     """
@@ -81,18 +85,29 @@ class TableData(LightningDataModule, Generic[Table]):
         return self._in_order(self.test)
 
     def predict_dataloader(self) -> IndexLoader[Table]:
-        """Returns the test samples, in order."""
-        return self.test_dataloader()
+        """Returns the test samples, in order; of several devices each has its share of them, none twice.
+
+        Raises:
+            ConfigError: There are more devices than samples, and Lightning needs one for each.
+        """
+        if self.test is None:
+            raise RuntimeError(f"{type(self).__name__} has no test samples")
+        return IndexLoader(self.test, functools.partial(self._share, self.test))
+
+    def _share(self, table: Table) -> Sequence[Tensor]:
+        rank, ranks = self._runner().global_rank, self._runner().world_size
+        _check_devices(ranks, len(table))
+        return torch.split(torch.tensor_split(torch.arange(len(table)), ranks)[rank], self.batch_size)
 
     def _in_order(self, table: Table) -> IndexLoader[Table]:
         return IndexLoader(table, lambda: torch.split(torch.arange(table.batch_size), self.batch_size))
 
     def _shuffled(self) -> list[Tensor]:
         runner = self._runner()
-        rank, ranks = runner.global_rank, runner.world_size
         generator = make_generator(self.seed, "epoch", runner.current_epoch)
         order = torch.randperm(self.train.batch_size, generator=generator)
-        return _batches(order[rank::ranks][: len(order) // ranks], self.batch_size)
+        batches = _batches(order, self.batch_size, runner.world_size)
+        return [batch[runner.global_rank :: runner.world_size] for batch in batches]
 
     def _runner(self) -> Trainer:
         if self.trainer is None:
@@ -100,9 +115,20 @@ class TableData(LightningDataModule, Generic[Table]):
         return self.trainer
 
 
-def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cuts an order into batches, none of a single sample unless it is the only one."""
-    batches = list(torch.split(order, batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+def _batches(order: Tensor, batch_size: int, ranks: int = 1) -> list[Tensor]:
+    """Cuts an order into batches of which each rank takes as many, none a single one unless there are no more.
+
+    Raises:
+        ConfigError: There are more ranks than samples.
+    """
+    _check_devices(ranks, len(order))
+    order = order[: len(order) // ranks * ranks]
+    batches = list(torch.split(order, max(batch_size // ranks, 1) * ranks))
+    if len(batches) > 1 and len(batches[-1]) == ranks:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def _check_devices(ranks: int, samples: int) -> None:
+    if ranks > samples:
+        raise ConfigError("trainer.devices", f"there are only {samples} samples", ranks, f"1 to {samples}")

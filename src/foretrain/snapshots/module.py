@@ -35,12 +35,12 @@ class LossModule(LightningModule, ABC, Generic[Batch]):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the loss of a batch."""
         loss = self.loss(batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.batch_size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the loss of a batch."""
-        self.log("val/loss", self.loss(batch), batch_size=batch.batch_size)
+        self.log("val/loss", self.loss(batch), batch_size=batch.batch_size, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam over all parameters."""

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from torch import Tensor
 from foretrain.errors import DataError
 from foretrain.runtime.files import atomic_path, read_json, sha256, write_json
 from foretrain.runtime.parallel import Record
+from foretrain.runtime.reading import load_archive, load_array, parquet_within_bounds
 from foretrain.snapshots.batches import KINDS
 from foretrain.snapshots.recorder import Snapshots
 from foretrain.snapshots.statistics import MAX_LAYERS, ROWS, STATISTICS
@@ -205,7 +205,7 @@ class SnapshotFolder:
         if not self.index_path.exists():
             raise DataError(self.index_path, "no index: the recording was not finished", "Start it again, it goes on")
         try:
-            table = pq.read_table(self.index_path)
+            table = pq.read_table(parquet_within_bounds(self.index_path))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(self.index_path, f"not a readable Parquet file ({error})", _REMEDY) from error
         return _checked(table, self.index_path)
@@ -396,7 +396,7 @@ def _read_maps(path: Path) -> Maps:
     if not path.is_file():
         raise DataError(path, "no such file", "Check the path, or record the network again")
     try:
-        maps = np.load(path, mmap_mode="r", allow_pickle=False)
+        maps = load_array(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise DataError(path, f"not a readable .npy file ({error})", _REMEDY) from error
     return _checked_maps(maps, path)
@@ -406,10 +406,10 @@ def _read_archive(path: Path) -> dict[str, Maps]:
     if not path.is_file():
         raise DataError(path, "no such file", "Check the path")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            networks = {key: _checked_maps(arrays[key], f"{path} [{key}]") for key in arrays}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        arrays = load_archive(path)
+    except (ValueError, OSError) as error:
         raise DataError(path, f"not a readable .npz file ({error})", "Write it again") from error
+    networks = {key: _checked_maps(maps, f"{path} [{key}]") for key, maps in arrays.items()}
     if not networks:
         raise DataError(path, "holds no networks", "Give an array for each network")
     return networks

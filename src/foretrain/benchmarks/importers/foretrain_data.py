@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from foretrain.benchmarks.importers import nasbench201 as official201
 from foretrain.benchmarks.importers.suite_zero import DARTS_SPACE, FAILED
 from foretrain.benchmarks.space import errors_of
 from foretrain.errors import DataError
+from foretrain.runtime.reading import load_archive, parquet_within_bounds
 from foretrain.spaces.darts import DARTS
 from foretrain.spaces.nasbench101 import Cells101, NASBench101
 
@@ -216,7 +216,7 @@ def _columns(table: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
 
 def _read_parquet(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(parquet_within_bounds(path))
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(path, f"not a readable Parquet file ({error})", _REMEDY) from error
     if missing := [name for name in needed if name not in table.columns]:
@@ -226,7 +226,7 @@ def _read_parquet(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
 def _read_arrays(path: Path, names: Iterable[str]) -> Mapping[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+        arrays = load_archive(path)
+        return {name: arrays[name] for name in names}
+    except (ValueError, OSError, KeyError) as error:
         raise DataError(path, f"not a readable file of arrays ({error})", _REMEDY) from error

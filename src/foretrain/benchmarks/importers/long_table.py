@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from foretrain.benchmarks.contents import ACCURACY, Contents, Description, Series
 from foretrain.errors import DataError
+from foretrain.runtime.reading import parquet_within_bounds
 
 COLUMNS = ["arch", "dataset", "seed", "epoch", "split", "accuracy"]
 _TEXTS = ["arch", "dataset", "split"]
 _INTEGERS = ["seed", "epoch"]
+_LARGEST = {"seed": 2**53, "epoch": 100_000}
+_CELLS = 100_000_000
 
 
 def read(path: Path) -> Contents:
@@ -49,7 +52,11 @@ def read(path: Path) -> Contents:
 def _read_table(path: Path) -> pd.DataFrame:
     is_parquet = path.suffix in (".parquet", ".pq")
     try:
-        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"))
+        return (
+            pd.read_parquet(parquet_within_bounds(path))
+            if is_parquet
+            else pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"))
+        )
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OSError) as error:
         kind = "Parquet" if is_parquet else "CSV"
         raise DataError(path, f"not a readable {kind} file ({error})", "Check how it was written") from error
@@ -63,6 +70,7 @@ def _check(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     numbers = table[[*_INTEGERS, "accuracy"]].apply(pd.to_numeric, errors="coerce")
     for name in _INTEGERS:
         _reject(~(numbers[name] % 1 == 0), path, table, f"{name} is no whole number")
+        _reject(numbers[name].abs() > _LARGEST[name], path, table, f"{name} is larger than {_LARGEST[name]}")
     _reject(numbers["epoch"] < 1, path, table, "epochs count from 1")
     _reject(~numbers["accuracy"].between(0, 100), path, table, "the accuracy is not between 0 and 100 (percent)")
     table = table.assign(
@@ -83,6 +91,9 @@ def _reject(bad: pd.Series, path: Path, table: pd.DataFrame, problem: str) -> No
 
 def _series(rows: pd.DataFrame, dataset: str, split: str, epochs: int, length: int) -> dict[Series, NDArray[Any]]:
     seed_codes, seeds = pd.factorize(rows["seed"], sort=True)
+    if length * len(seeds) * epochs > _CELLS:
+        problem = f"{length} architectures x {len(seeds)} seeds x {epochs} epochs of {dataset} are too many"
+        raise DataError("the table", problem, f"Convert at most {_CELLS} values of a data set at a time")
     values = np.full((length, len(seeds), epochs), np.nan)
     values[rows["row"], seed_codes, rows["epoch"] - 1] = rows["accuracy"]
     labels = tuple(int(seed) for seed in seeds)

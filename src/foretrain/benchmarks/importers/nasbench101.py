@@ -74,7 +74,10 @@ def parse_record(payload: bytes) -> Record:
         ValueError: It is no such record, or has an impossible value; so do the errors of ``parse_metrics``.
         TypeError: A field has another type.
     """
-    module_hash, epochs, adjacency, operations, message = json.loads(payload)
+    try:
+        module_hash, epochs, adjacency, operations, message = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("lists in lists without end") from error
     if epochs not in LENGTHS:
         raise ValueError(f"training for {epochs} epochs")
     metrics = parse_metrics(base64.b64decode(message))

@@ -104,7 +104,7 @@ def _load(path: Path, space: str) -> dict[str, dict[str, Any]]:
     """The table of data sets, which in earlier copies stands under the name of the space."""
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(path, f"not a readable JSON file ({error})", "Download the file again") from error
     data = content.get(space, content) if isinstance(content, dict) else None
     if not isinstance(data, dict) or not all(isinstance(entries, dict) for entries in data.values()):

@@ -30,6 +30,7 @@ from foretrain.benchmarks.importers.nasbench201 import SPACE
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json
 from foretrain.runtime.progress import progress_bar
+from foretrain.runtime.reading import load_array, parquet_within_bounds
 
 SEEDS = (777, 888, 999)
 _OPERATIONS = [f"hp_x{edge}" for edge in range(6)]
@@ -37,6 +38,7 @@ _FORM = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"
 _TEST_ERROR, _TRAIN_ERROR = "metric_valid_error", "metric_train_error"
 _ELAPSED, _LATENCY = "metric_elapsed_time", "metric_latency"
 _FLOPS, _PARAMETERS = "metric_flops", "metric_params"
+_OBJECTIVES = {_TEST_ERROR, _TRAIN_ERROR, _ELAPSED, _LATENCY, _FLOPS, _PARAMETERS}
 _REMEDY = "Download Syne Tune's folder nasbench201 again"
 
 
@@ -67,7 +69,7 @@ def read(path: Path) -> Contents:
 
 def _read_architectures(path: Path) -> list[str]:
     try:
-        table = pd.read_parquet(path, columns=_OPERATIONS)
+        table = pd.read_parquet(parquet_within_bounds(path), columns=_OPERATIONS)
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
         raise DataError(path, f"not a readable table of {', '.join(_OPERATIONS)} ({error})", _REMEDY) from error
     return [_FORM.format(*operations) for operations in table[_OPERATIONS].to_numpy()]
@@ -76,14 +78,17 @@ def _read_architectures(path: Path) -> list[str]:
 def _read_names(path: Path) -> tuple[list[str], list[str]]:
     content = read_json(path)
     try:
-        return [str(name) for name in content["task_names"]], [str(name) for name in content["objectives_names"]]
+        tasks, objectives = ([str(name) for name in content[key]] for key in ("task_names", "objectives_names"))
     except (KeyError, TypeError) as error:
         raise DataError(path, "lacks 'task_names' or 'objectives_names'", _REMEDY) from error
+    if missing := _OBJECTIVES - set(objectives):
+        raise DataError(path, f"lacks the objective {min(missing)}", _REMEDY)
+    return tasks, objectives
 
 
 def _read_values(path: Path, lengths: tuple[int, int, int], objectives: Sequence[str]) -> NDArray[np.float32]:
     try:
-        values: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        values: NDArray[np.float32] = load_array(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise DataError(path, f"not a readable array of numbers ({error})", _REMEDY) from error
     if values.ndim != 5 or values.shape[:3] != lengths or values.shape[4] != len(objectives):

@@ -14,6 +14,7 @@ import yaml
 
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json
+from foretrain.runtime.reading import parquet_within_bounds
 
 METRICS = "metrics.json"
 _PREDICTIONS = "predictions.parquet"
@@ -148,7 +149,7 @@ def _short_names(folders: list[Path]) -> list[str]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(parquet_within_bounds(path))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(path, f"not a Parquet file ({str(error).splitlines()[0]})", _RESTORE) from error
 

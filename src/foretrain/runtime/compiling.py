@@ -1,0 +1,32 @@
+"""torch.compile as an option of every training."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Compile(Callback):
+    """Compiles a module's training and validation steps, not its weights: checkpoints stay those of the plain module.
+
+    ``+callbacks.compile._target_=foretrain.runtime.compiling.Compile +callbacks.compile._partial_=true``
+
+    Args:
+        backend: See ``torch.compile``.
+        dynamic: Whether to compile for batches of any size at once; None decides after the second size.
+    """
+
+    def __init__(self, backend: str = "inductor", dynamic: bool | None = None) -> None:
+        self.backend = backend
+        self.dynamic = dynamic
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Puts the compiled steps in the place of the plain ones."""
+        for name in ("training_step", "validation_step"):
+            compiled = torch.compile(getattr(pl_module, name), backend=self.backend, dynamic=self.dynamic)
+            setattr(pl_module, name, compiled)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the plain steps back."""
+        for name in ("training_step", "validation_step"):
+            vars(pl_module).pop(name, None)

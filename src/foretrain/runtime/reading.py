@@ -1,0 +1,75 @@
+"""Files of arrays and tables that may come from anybody: their readers fail in one way."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+Source = TypeVar("Source", str, Path, io.BytesIO)
+
+_CELLS = 50_000_000
+_CELLS_A_BYTE = 50
+
+
+def parquet_within_bounds(source: Source) -> Source:
+    """Returns ``source`` if the Parquet file there does not become far larger when it is read.
+
+    A run of equal values takes a few bytes in a file and all of its length in memory: more cells than 50 million and
+    50 for each byte of the file are no table of measurements.
+
+    Args:
+        source: A path, or an open file of bytes.
+
+    Raises:
+        ValueError: It is no Parquet file, or would be too large.
+    """
+    try:
+        metadata = pq.read_metadata(source)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from error
+    if isinstance(source, io.BytesIO):
+        size = source.getbuffer().nbytes
+        source.seek(0)
+    else:
+        size = Path(source).stat().st_size
+    cells = metadata.num_rows * max(metadata.num_columns, 1)
+    if cells > _CELLS + _CELLS_A_BYTE * size:
+        raise ValueError(f"{size} bytes that become {metadata.num_rows} rows of {metadata.num_columns} columns")
+    return source
+
+
+def load_array(path: str | Path, mmap_mode: Literal["r", "c"]) -> Any:  # noqa: ANN401 - checked by the caller
+    """Maps a ``.npy`` file into memory, without pickle.
+
+    Raises:
+        ValueError: It is damaged. NumPy itself reads the header as Python, which fails in as many ways as that.
+        OSError: It cannot be opened.
+    """
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def load_archive(source: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
+    """Reads all arrays of an ``.npz`` file, without pickle.
+
+    Raises:
+        ValueError: It is damaged, or no such file.
+        OSError: It cannot be opened.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error

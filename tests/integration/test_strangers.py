@@ -1,0 +1,121 @@
+"""Files from strangers: changed at random, and made to harm."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from foretrain.benchmarks.importers.unpickling import load_torch_file
+from foretrain.errors import CheckpointError, DataError
+from foretrain.integrations.histories import read_histories
+from foretrain.predictors.persistence import load_predictor
+from foretrain.runtime.checkpoints import SCHEMA_VERSION, load_checkpoint, save_checkpoint
+from foretrain.runtime.files import read_json
+from foretrain.runtime.reading import parquet_within_bounds
+from foretrain.snapshots.module import SnapshotPredictor
+from foretrain.snapshots.storage import read_snapshots
+
+HERE = Path(__file__).parent
+
+
+def test_changed_files_of_every_format_are_taken_or_refused():
+    paths = [str(HERE.parent / room) for room in ("benchmarks", "predictors")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-W", "ignore", str(HERE / "fuzzing.py"), "--runs", "12"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=900)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(re.findall(r"^\| [\w-]+ \| 12 \|", ended.stdout, re.MULTILINE)) == 15
+
+
+class Harm:
+    """What a pickle may do to its reader: here, leave a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_no_code_of_a_checkpoint_is_run(tmp_path: Path):
+    harm = Harm(tmp_path / "harmed")
+    torch.save({"schema_version": SCHEMA_VERSION, "state_dict": harm}, tmp_path / "model.ckpt")
+    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(harm))
+    for name in ("model.ckpt", "plain.ckpt"):
+        for load in (lambda path: load_checkpoint(path, SnapshotPredictor), load_predictor):
+            with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+                load(tmp_path / name)
+        with pytest.raises(DataError):
+            load_torch_file(tmp_path / name)
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"class": "os.system"}, "outside foretrain"),
+        ({"class": "foretrain.runtime.run.run"}, "not a SnapshotPredictor"),
+        ({"class": "foretrain.nowhere.Thing"}, "has no foretrain.nowhere"),
+        ({"hyperparameters": {"widths": [4, 4, 4], "hidden": 10**6}}, "does not fit"),
+        ({"hyperparameters": {"widths": [10**6, 10**6, 10**6], "hidden": 4}}, "does not fit"),
+        ({"hyperparameters": {"_target_": "os.system"}}, "does not fit"),
+        ({"hyperparameters": None}, "does not fit"),
+        ({"state_dict": {}}, "missing"),
+        ({"state_dict": 3}, "does not fit"),
+        ({"schema_version": 99}, "schema version 99"),
+    ],
+)
+def test_a_checkpoint_is_checked_before_anything_large_is_built(tmp_path: Path, changes: dict, match: str):
+    save_checkpoint(tmp_path / "model.ckpt", SnapshotPredictor([4, 4, 4], 4))
+    content = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    torch.save(content | changes, tmp_path / "model.ckpt")
+    with pytest.raises(CheckpointError, match=match):
+        load_checkpoint(tmp_path / "model.ckpt", SnapshotPredictor)
+
+
+def test_a_table_that_grows_without_bounds_is_refused(tmp_path: Path):
+    with pq.ParquetWriter(tmp_path / "bomb.parquet", pa.schema([("a", pa.float64())]), compression="zstd") as writer:
+        block = pa.table({"a": np.zeros(5_000_000)})
+        for _ in range(24):
+            writer.write_table(block)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 1_000_000
+    with pytest.raises(ValueError, match="become 120000000 rows"):
+        parquet_within_bounds(tmp_path / "bomb.parquet")
+    with pytest.raises(DataError, match="120000000 rows"):
+        read_histories(tmp_path / "bomb.parquet", "a")
+
+
+def test_a_history_of_a_billion_epochs_is_refused(tmp_path: Path):
+    for epoch in (10**12, -1):
+        pd.DataFrame({"epoch": [0, epoch], "loss": [1.0, 0.5]}).to_csv(tmp_path / "run.csv", index=False)
+        with pytest.raises(DataError, match="epoch"):
+            read_histories(tmp_path / "run.csv", "loss")
+
+
+def test_json_without_end_is_an_error_of_ours(tmp_path: Path):
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="not a JSON file"):
+        read_json(tmp_path / "deep.json")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f2', 'fortran_order': False, 'shape': (9999999999, 2, 1, 100, 12), }", b"{'a': (", b"\xff\xfe", b""],
+)
+def test_a_header_that_lies_is_an_error_of_ours(tmp_path: Path, header: bytes):
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n"
+    (tmp_path / "net.npy").write_bytes(content)
+    with pytest.raises(DataError, match="not a readable"):
+        read_snapshots(tmp_path / "net.npy")
