@@ -62,7 +62,13 @@ def draw_error(path: Path) -> None:
     figures.error_over_snapshots(snapshots_table(intervals=False), path, every_n_steps=100)
 
 
-DRAWINGS = [draw_selection, draw_scatter, draw_single_scatter, draw_spearman, draw_error]
+def draw_populations(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    populations = {name: (rng.uniform(10, 99, 48), rng.integers(4, 22, 48)) for name in ("48 on digits", "48 on CIFAR")}
+    figures.population_histograms(populations, path)
+
+
+DRAWINGS = [draw_selection, draw_scatter, draw_single_scatter, draw_spearman, draw_error, draw_populations]
 
 
 @dataclass

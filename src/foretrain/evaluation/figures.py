@@ -175,23 +175,30 @@ def advantage_over_snapshots(table: pd.DataFrame, path: str | Path, every_n_step
     _draw_lines(table, path, every_n_steps, label, "What looking inside adds", about, zero=True)
 
 
-def accuracy_histograms(populations: Mapping[str, ArrayLike], path: str | Path, about: str = "") -> None:
-    """Draws how the final accuracies of each population spread (NAP2, figure 7).
+def population_histograms(
+    populations: Mapping[str, tuple[ArrayLike, ArrayLike]], path: str | Path, about: str = ""
+) -> None:
+    """Draws how final accuracies and depths of each population spread (NAP2, figure 7).
 
     Args:
-        populations: Name to ``[n]`` final accuracies in percent.
+        populations: Name to ``[n]`` final accuracies in percent and ``[n]`` numbers of trainable layers.
         path: The image file.
         about: What the networks were, in a few words; stands below the title.
     """
-    figure = _figure(1.0 + 5.0 * len(populations), 5.0)
-    panels = figure.subplots(1, len(populations), squeeze=False)[0]
-    for axes, (name, accuracies) in zip(panels, populations.items(), strict=True):
-        axes.hist(np.asarray(accuracies), bins=25, range=(0, 100), color=_COLOURS[0], label="networks")
-        axes.set_title(name, fontsize=_FONT_SIZE)
-        axes.set_xlabel("final test accuracy (%)", fontsize=_FONT_SIZE)
-        _tidy(axes)
-    panels[0].set_ylabel("networks", fontsize=_FONT_SIZE)
-    _finish(figure, path, "Final accuracies", about)
+    figure = _figure(1.0 + 5.0 * len(populations), 8.0)
+    panels = figure.subplots(2, len(populations), squeeze=False, sharey="row")
+    deepest = max(int(np.max(layers)) for _, layers in populations.values())
+    for (upper, lower), (name, (accuracies, layers)) in zip(panels.T, populations.items(), strict=True):
+        upper.hist(np.asarray(accuracies), bins=25, range=(0, 100), color=_COLOURS[0], label="networks")
+        upper.set_title(name, fontsize=_FONT_SIZE)
+        upper.set_xlabel("final test accuracy (%)", fontsize=_FONT_SIZE)
+        lower.hist(np.asarray(layers), bins=np.arange(0.5, deepest + 1), color=_COLOURS[0], label="networks")
+        lower.set_xlabel("trainable layers", fontsize=_FONT_SIZE)
+        _tidy(upper)
+        _tidy(lower)
+    for first in panels[:, 0]:
+        first.set_ylabel("networks", fontsize=_FONT_SIZE)
+    _finish(figure, path, "Final accuracies and depths", about)
 
 
 def correlation_over_weights(

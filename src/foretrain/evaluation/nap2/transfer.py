@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from foretrain.evaluation.figures import (
-    accuracy_histograms,
+    population_histograms,
     selection_over_resources,
     spearman_over_snapshots,
     squared_error_over_snapshots,
@@ -295,8 +295,8 @@ def write_transfer(context: RunContext, found: Transfer, losses: dict[str, Float
     errors = _over_snapshots(found, squared_error)
     squared_error_over_snapshots(errors, folder / "squared_error.png", target.steps, target.title)
     selection_over_resources(found.selections, folder / "selection.png", target.steps, target.title)
-    populations = {source.title: source.truth, target.title: target.truth}
-    accuracy_histograms(populations, folder / "accuracies.png")
+    populations = {item.title: (item.truth, item.index["layers"].map(len).to_numpy()) for item in (source, target)}
+    population_histograms(populations, folder / "population.png")
     sections = [
         f"# NAP2 from {source.title} to {target.title}",
         "Everything is learned from the first population; the second is foreseen without fine-tuning.",
@@ -313,7 +313,7 @@ def write_transfer(context: RunContext, found: Transfer, losses: dict[str, Float
         "![Selection over resources](figures/selection.png)",
         "## The populations",
         markdown_table(depth_table({source.title: source.index, target.title: target.index})),
-        "![Final accuracies](figures/accuracies.png)",
+        "![Final accuracies and depths](figures/population.png)",
     ]
     context.folder.write_report("\n\n".join(sections) + "\n")
 
