@@ -27,6 +27,9 @@ class Distribution:
         lower: ``[n]``, lower end of the interval.
         upper: ``[n]``, upper end of the interval.
         quantiles: ``[n, q]``, at :data:`PROBABILITIES`.
+        spread: ``[n]``, root mean square of the held-out errors, scaled to the uncertainty of each run; None where
+            nothing was held out.
+        freedom: ``[n]``, their number less one; None likewise.
     """
 
     score: FloatArray
@@ -34,6 +37,8 @@ class Distribution:
     lower: FloatArray
     upper: FloatArray
     quantiles: FloatArray
+    spread: FloatArray | None = None
+    freedom: FloatArray | None = None
 
 
 def joined(parts: Sequence[Distribution], order: NDArray[np.int64]) -> Distribution:
@@ -60,6 +65,8 @@ def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: Floa
     return Distribution(
         mean,
         *(np.clip(values, LOWEST, HIGHEST) for values in (mean, mean - half, mean + half, quantiles)),
+        spread=deviation * math.sqrt((ratios**2).mean()),
+        freedom=np.full(len(mean), len(ratios) - 1.0),
     )
 
 

@@ -124,6 +124,15 @@ class ForecastFinal(Callback):
         self._forecaster = RunForecaster(self.monitor, horizon, forecaster.mode, forecaster.bounds, forecaster.level)
         self._finished = trainer.strategy.broadcast(self._read_finished() if trainer.is_global_zero else self._finished)
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Learns from the finished runs once, for all validations to come."""
+        every = trainer.check_val_every_n_epoch or 1
+        end = self._forecaster.horizon
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            end = min(end, trainer.max_epochs + 1)
+        lengths = [epoch for epoch in range(every, end, every) if epoch > trainer.current_epoch]
+        self._forecaster.calibrate(self._finished, lengths)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Foresees, shows and decides.
 

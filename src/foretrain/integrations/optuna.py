@@ -22,19 +22,21 @@ else:
 class ForecastPruner(optuna.pruners.BasePruner):
     """Prunes a trial when the probability that its value will beat the best so far falls below a threshold.
 
-    The value that a trial returns is foreseen from what it has reported. The latest 50 finished trials of the study
-    teach the forecast and calibrate the probability, so that a decision takes a bounded time in a study of any size.
-    The values that trials return must be in the unit of what they report. A trial that reports a value that is no
-    number, or infinite, is pruned.
+    The value that a trial returns is foreseen from what it has reported. The latest 30 finished trials of the study
+    teach the forecast, so that a decision takes a bounded time in a study of any size; until five have finished, a
+    trial is foreseen by itself, with an allowance for what the others rose late
+    (:meth:`~foretrain.integrations.run_forecast.RunForecaster.chance`). A trial is looked at after ``warmup`` reports
+    and each time that it has got a third older. The values that trials return must be in the unit of what they report.
+    A trial that reports a value that is no number, or infinite, is pruned.
 
-    Reports may be at steps 0, 1, ... or 1, 2, ..., or every n steps. The pruner keeps no state: any number of processes
-    can work on one storage.
+    Reports may be at steps 0, 1, ... or 1, 2, ..., or every n steps. The pruner keeps no state but what it has worked
+    out for the latest finished trials: any number of processes can work on one storage.
 
     Args:
         final_step: The last step that an unpruned trial reports.
         probability: A trial is pruned below this probability.
         warmup: Reports of a trial before it can be pruned.
-        startup: Trials that finish before any is pruned, five at least.
+        startup: Trials that finish before any is pruned.
         bounds: Lowest and highest value of what is optimised. None: what is maximised is a share of 1 or, as soon as a
             value exceeds 1, a percentage; what is minimised runs from 0 to where trials begin.
 
@@ -47,7 +49,7 @@ class ForecastPruner(optuna.pruners.BasePruner):
         final_step: int,
         probability: float = 0.05,
         warmup: int = 3,
-        startup: int = 10,
+        startup: int = 1,
         bounds: Bounds | None = None,
     ) -> None:
         if final_step < 1:
@@ -68,7 +70,8 @@ class ForecastPruner(optuna.pruners.BasePruner):
         if not trial.intermediate_values:
             return False
         grid = _StepGrid.of(trial.intermediate_values, self.final_step)
-        done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        states = (optuna.trial.TrialState.COMPLETE,)
+        done = study.get_trials(deepcopy=False, states=states)
         finished = [grid.finished_curve(other.intermediate_values, other.values[0]) for other in done[-MOST_FINISHED:]]
         mode: Mode = "max" if study.direction is optuna.study.StudyDirection.MAXIMIZE else "min"
         return self._judge(mode, grid.horizon).is_hopeless(

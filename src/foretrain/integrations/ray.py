@@ -21,8 +21,10 @@ else:
 class ForecastStopper(Stopper):
     """Stops a trial when the probability that it ends better than the best finished one falls below a threshold.
 
-    A trial is finished when it reports at the horizon, where it is stopped too. The latest 50 finished trials teach the
-    forecasts and calibrate the probability. A trial that reports a value that is no number, or infinite, is stopped.
+    A trial is finished when it reports at the horizon, where it is stopped too. The latest 30 finished trials teach the
+    forecasts; until five have finished, a trial is foreseen by itself, with an allowance for what the others rose late
+    (:meth:`~foretrain.integrations.run_forecast.RunForecaster.chance`). A trial is looked at after ``warmup`` reports
+    and each time that it has got a third older. One that reports a value that is no number, or infinite, is stopped.
     The stopper's memory is saved and restored with the experiment by Ray.
 
     Args:
@@ -31,7 +33,7 @@ class ForecastStopper(Stopper):
         mode: Whether the metric should rise (``max``) or fall (``min``).
         probability: A trial is stopped below this probability.
         warmup: Reports of a trial before it can be stopped.
-        startup: Trials that finish before any is stopped, five at least.
+        startup: Trials that finish before any is stopped.
         bounds: Lowest and highest value of the metric. None: a metric to maximise is a share of 1 or, as soon as a
             value exceeds 1, a percentage; one to minimise runs from 0 to where trials begin.
 
@@ -46,7 +48,7 @@ class ForecastStopper(Stopper):
         mode: Mode = "max",
         probability: float = 0.05,
         warmup: int = 3,
-        startup: int = 10,
+        startup: int = 1,
         bounds: Bounds | None = None,
     ) -> None:
         self.metric = metric

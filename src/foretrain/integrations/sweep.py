@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from foretrain.curves.few_shot import LEAST_FINISHED
 from foretrain.integrations.run_forecast import FloatArray, RunForecaster
+
+_STEP = 4 / 3
 
 
 @dataclass(frozen=True)
 class SweepJudge:
     """Gives up runs that will hardly beat the best finished one.
 
+    Runs are looked at when they are ``warmup`` epochs old, and each time that they are a third older: forecasts of
+    neighbouring epochs hardly differ, and a run that is looked at often is given up by chance at last.
+
     Attributes:
         forecaster: Foresees the runs.
         probability: A run that beats the best with less than this probability is given up.
-        warmup: Values that a run shows before it can be given up.
+        warmup: The epoch of the first look.
         startup: Runs that finish before any is given up.
     """
 
@@ -30,10 +35,8 @@ class SweepJudge:
     def __post_init__(self) -> None:
         if not 0 < self.probability < 1:
             raise ValueError(f"probability is {self.probability}, between 0 and 1 is needed")
-        if self.warmup < 1 or self.startup < LEAST_FINISHED:
-            raise ValueError(
-                f"warmup={self.warmup} must be at least 1 and startup={self.startup} at least {LEAST_FINISHED}"
-            )
+        if self.warmup < 1 or self.startup < 1:
+            raise ValueError(f"warmup={self.warmup} and startup={self.startup} must be at least 1")
 
     def is_hopeless(self, curve: FloatArray, finished: FloatArray, finals: ArrayLike) -> bool:
         """Returns whether a run should be given up after its last value.
@@ -48,9 +51,19 @@ class SweepJudge:
         if not np.isfinite(curve[-1]):
             return True
         finals = np.asarray(finals)[np.isfinite(finals)]
-        shown = np.isfinite(curve).sum()
-        if shown < self.warmup or len(finals) < self.startup or len(curve) >= self.forecaster.horizon:
+        if len(finals) < self.startup or not self._is_looked_at(curve):
             return False
         best = finals.max() if self.forecaster.mode == "max" else finals.min()
-        found = self.forecaster.forecast(curve, finished, float(best))
-        return found.probability is not None and found.probability < self.probability
+        return self.forecaster.chance(curve, finished, float(best)) < self.probability
+
+    def _is_looked_at(self, curve: FloatArray) -> bool:
+        """Whether an epoch of a look is the last one, or was passed over since the value before."""
+        before = np.flatnonzero(np.isfinite(curve[:-1]))
+        since = before[-1] + 1 if len(before) else 0
+        return any(since < look <= len(curve) < self.forecaster.horizon for look in self._looks())
+
+    def _looks(self) -> Iterator[int]:
+        epoch = float(self.warmup)
+        while epoch < self.forecaster.horizon:
+            yield round(epoch)
+            epoch *= _STEP

@@ -6,12 +6,13 @@ import contextlib
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
@@ -45,6 +46,7 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         except ForetrainError as error:  # the other jobs of a sweep go on
             failures.append(error)
 
+    OmegaConf.register_new_resolver("experiments", partial(_experiments, Path(config_folder)), replace=True)
     # Hydra swallows exceptions and ends with 1 for all of them, unless it is told not to.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     main = hydra.main(version_base="1.3", config_path=str(Path(config_folder).resolve()), config_name=config_name)(job)
@@ -58,6 +60,18 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         _fail(_hydra_message(error), USAGE_ERROR)
     if failures:
         _fail("\n".join(map(_message, failures)), failures[0].exit_code)
+
+
+def _experiments(config_folder: Path) -> str:
+    """The experiments for ``--help``, a line each: the name and what the header of its file says before the command."""
+    files = sorted((config_folder / "experiment").glob("*.yaml"))
+    width = max((len(file.stem) for file in files), default=0)
+    return "\n".join(f"  {file.stem:{width}}  {_title(file)}" for file in files)
+
+
+def _title(file: Path) -> str:
+    comments = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    return next((line.partition(": ")[0] for line in comments if not line.startswith("@package")), "")
 
 
 def _message(error: ForetrainError) -> str:
