@@ -110,3 +110,11 @@ def test_experiment_runs(
     assert ended.code == 0, ended.printed + ended.errors
     assert json.loads((folder / "metrics.json").read_text())
     assert (folder / "report.md").read_text().startswith("# ")
+
+
+def test_help_says_what_each_experiment_is(tmp_path):
+    shown = run_here("train.py", "--help", folder=tmp_path)
+    assert shown.code == 0
+    for file in (ROOT / "conf" / "experiment").glob("*.yaml"):
+        (line,) = [line for line in shown.printed.splitlines() if line.startswith(f"  {file.stem} ")]
+        assert line.removeprefix(f"  {file.stem} ").strip()

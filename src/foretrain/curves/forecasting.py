@@ -50,7 +50,7 @@ class CurveForecast(Forecast):
         """
         thresholds = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (len(self),))
         probability = 1 - cumulative(self.quantiles, thresholds)
-        if smooth and self.spread is not None and self.freedom is not None:
+        if smooth and self.mean is not None and self.spread is not None and self.freedom is not None:
             rows = np.flatnonzero(self.spread > 0)
             distance = (thresholds - self.mean)[rows] / self.spread[rows]
             probability[rows] = stats.t.sf(distance, self.freedom[rows])

@@ -27,6 +27,9 @@ ONE_BATCH = tuple(name for name in PROXIES if name != "zico")
 RANKED_BY = ("logsynflow", "synflow", "nwot", "jacov", "params")
 """The scores whose mean normal score ranks the candidates: those of the combination that was designed for that."""
 
+_OTHER_COLUMNS = 40  # letters of a line for rank, combined, params and a score or two
+_SHORTEST_NAME = 12
+
 
 def rank_models(
     models: Sequence[Model], batch: tuple[Tensor, Tensor], proxies: Sequence[str], repeats: int, seed: int, device: str
@@ -63,8 +66,8 @@ def rank_models(
 def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:
     """Returns a ranking as text of a width at most, and the scores that found no place.
 
-    The rank, the network and its combined score are always there; then come the scores that rank, then the others.
-    Reasons for missing scores stand below.
+    The rank, the network and its combined score are always there; then come the parameter count, which any score has to
+    beat, the scores that rank, and the others. Long names keep their ends. Reasons for missing scores stand below.
 
     Args:
         table: The table of :func:`rank_models`.
@@ -72,7 +75,10 @@ def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:
     """
     first = ["rank", "model", "combined"]
     scores = [name for name in table.columns if name not in (*first, "seconds", "reason")]
-    waiting = sorted([*scores, "seconds"], key=lambda name: name not in RANKED_BY)  # stable: else in their order
+    waiting = sorted([*scores, "seconds"], key=lambda name: (name != "params", name not in RANKED_BY))
+    names = table["model"]
+    longest = max(width - _OTHER_COLUMNS, _SHORTEST_NAME)
+    table = table.assign(model=[f"…{name[1 - longest :]}" if len(name) > longest else name for name in names])
     shown, left = _text(table[first]), []
     for name in waiting:
         wider = _text(table[[*first, name]])
@@ -80,7 +86,7 @@ def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:
             first, shown = [*first, name], wider
         else:
             left.append(name)
-    reasons = [f"{model}: {reason}" for model, reason in zip(table["model"], table["reason"], strict=True) if reason]
+    reasons = [f"{model}: {reason}" for model, reason in zip(names, table["reason"], strict=True) if reason]
     return "\n".join([shown, *reasons]), left
 
 

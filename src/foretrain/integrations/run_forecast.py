@@ -175,7 +175,8 @@ class RunForecaster:
         begun = np.concatenate([curve[None], others[:, :length]])
         with _LOCK:
             found = self._forecaster(scale, finished, length).forecast(scale.to_percent(begun), pool=False)
-        rise = (scale.to_percent(others[:, -1]) - found.mean[1:]).max(initial=0)
+        risen = scale.to_percent(others[:, -1]) - np.asarray(found.mean)[1:]
+        rise = risen.max(initial=0)
         threshold = scale.to_percent(np.array([target])) - rise
         return float(found.probability_above(threshold, smooth=True)[0])
 

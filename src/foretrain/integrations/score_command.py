@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,10 @@ def score_command(
         write_text(csv, table.to_csv(index=False))
     if plot is not None:
         draw_ranking(table, plot)
-    shown, left = fitting(table, shutil.get_terminal_size().columns)
+    width = shutil.get_terminal_size().columns
+    shown, left = fitting(table, width)
     print(shown)
     if left:
-        print(f"Not shown here: {', '.join(left)}. A wider terminal, --proxies or --csv FILE shows them.")
-    print(_FROM_SCRATCH)
+        text = f"Not shown here: {', '.join(left)}. A wider terminal, --proxies or --csv FILE shows them."
+        print(textwrap.fill(text, width))
+    print(textwrap.fill(_FROM_SCRATCH, width))

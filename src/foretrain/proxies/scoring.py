@@ -43,8 +43,10 @@ def score(
         proxies: Keys of :data:`foretrain.proxies.PROXIES`; None takes all (zico only where ``batches`` are given).
         seed: Seed of all that is drawn: the same call gives the same scores.
         repeats: 1 scores the weights that the network has. A larger number draws so many initialisations, by the
-            ``reset_parameters`` of all modules that have one, and averages over them; there is a warning where others
-            have weights too.
+            ``reset_parameters`` of all modules that have one, and averages over them. Parameters of other modules (a
+            bare ``nn.Parameter``, say) stay as they are in all of them, so that the standard error, which is over the
+            drawn ones only, is too small; there is a warning then. ``foretrain score --repeats`` builds a network
+            anew each time and has no such gap.
         batches: Further batches, which zico compares with ``batch``.
 
     Returns:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -45,6 +46,7 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
             raise
         except ForetrainError as error:  # the other jobs of a sweep go on
             failures.append(error)
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
     OmegaConf.register_new_resolver("experiments", partial(_experiments, Path(config_folder)), replace=True)
     # Hydra swallows exceptions and ends with 1 for all of them, unless it is told not to.
@@ -60,6 +62,12 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         _fail(_hydra_message(error), USAGE_ERROR)
     if failures:
         _fail("\n".join(map(_message, failures)), failures[0].exit_code)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Takes away the folder that Hydra makes for a job before its config is checked."""
+    if folder.is_dir() and folder != Path.cwd() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _experiments(config_folder: Path) -> str:

@@ -73,11 +73,12 @@ def run(config: DictConfig) -> RunFolder:
     check(study_node, Study)
     check(frame_node, Frame)
     _refuse_multirun_with_subprocesses(plain)
+    study: Study = build(study_node)
     folder = RunFolder(plain["run_dir"])
     with folder.held() if rank() == 0 else nullcontext():
         folder.write_config(plain)
         try:
-            _run_study(build(study_node), build(frame_node), folder, plain)
+            _run_study(study, build(frame_node), folder, plain)
         except KeyboardInterrupt as interruption:
             raise InterruptedRunError(folder.path) from interruption
         finally:
