@@ -11,7 +11,7 @@ from foretrain.predictors.auto import Auto
 from foretrain.predictors.boosting import LightGBM, XGBoost
 from foretrain.predictors.emprox import EmProx
 from foretrain.predictors.gaussian_process import GaussianProcessRegressor
-from foretrain.predictors.gcn import GCNRegressor
+from foretrain.predictors.gcn import GCNRanker, GCNRegressor
 from foretrain.predictors.linear import BayesianLinear
 from foretrain.predictors.mlp import MLPEnsemble
 from foretrain.predictors.nao import NAO, SemiNAS
@@ -31,6 +31,7 @@ FACTORIES = {
     "xgboost": partial(XGBoost, trees=10),
     "lightgbm": partial(LightGBM, trees=10),
     "process": partial(GaussianProcessRegressor, encodings=["path_features"]),
+    "processes": partial(GaussianProcessRegressor, encodings=["path_features", "one_hot"], logarithms=True),
     "mlp": partial(MLPEnsemble, layers=2, settings=SHORT),
     "bananas": partial(MLPEnsemble, encodings=["path"], members=3, layers=3, settings=SHORT),
     "emprox": partial(EmProx, neighbours=2, width=8, settings=SHORT),
@@ -38,6 +39,7 @@ FACTORIES = {
     "nao": partial(NAO, width=8, hidden=4, settings=SHORT),
     "seminas": partial(SemiNAS, width=8, hidden=4, copies=2, settings=SHORT),
     "gcn": partial(GCNRegressor, width=8, layers=2, settings=SHORT),
+    "ranker": partial(GCNRanker, widths=(8, 8), epochs=40, learning_rate=0.1),
     "neighbourhoods": WeisfeilerLehmanLinear,
     "auto": partial(
         Auto,

@@ -31,6 +31,8 @@ from foretrain.spaces.nasbench101 import NASBench101
 from foretrain.spaces.nasbench201 import NASBench201
 from foretrain.spaces.nasbench201.cells import Cells201
 
+pytestmark = pytest.mark.filterwarnings("ignore:the decoder gives back:foretrain.errors.ForetrainWarning")
+
 GCN = functools.partial(GCNRanker, widths=(16, 16), epochs=30, update_epochs=5, learning_rate=0.1)
 GUIDED = functools.partial(PredictorSearch, predictor=GCN)
 STRATEGIES = {

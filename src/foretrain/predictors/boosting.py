@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from foretrain.predictors.base import FloatArray
+from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.tabular import Guess, TabularRegressor
 from foretrain.predictors.targets import Transform
 from foretrain.predictors.trees import Count, Share, numpy_seed
@@ -101,7 +102,7 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
         self.share = share
         self._library = import_extra("xgboost", _EXTRA)
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> XGBoostTrees:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> XGBoostTrees:
         options = {
             "learning_rate": self.learning_rate,
             "max_depth": self.depth,
@@ -156,7 +157,7 @@ class LightGBM(TabularRegressor[LightGBMTrees]):
         self.share = share
         self._library = import_extra("lightgbm", _EXTRA)
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> LightGBMTrees:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> LightGBMTrees:
         options = {
             "objective": "regression",
             "learning_rate": self.learning_rate,

@@ -29,8 +29,10 @@ class FeatureTable:
         medians: ``float64[scores]``, what missing scores are replaced by.
         filled: ``int64[scores]``, how many scores of the training set were missing.
         kept: ``int64[d]``, which columns vary in the training set.
+        groups: ``int64[d]``, the number of the encoding that each of them is of; the scores come after the encodings.
         mean: ``float64[d]``, their means there.
         scale: ``float64[d]``, their standard deviations there.
+        logarithms: Whether the columns of encodings are logarithms of one plus what the encodings give.
     """
 
     encodings: tuple[str, ...]
@@ -38,12 +40,19 @@ class FeatureTable:
     medians: FloatArray
     filled: NDArray[np.int64]
     kept: NDArray[np.int64]
+    groups: NDArray[np.int64]
     mean: FloatArray
     scale: FloatArray
+    logarithms: bool = False
 
     @classmethod
     def of(
-        cls, space: SearchSpace[Any], encodings: Sequence[str], known: Labelled, use_scores: bool
+        cls,
+        space: SearchSpace[Any],
+        encodings: Sequence[str],
+        known: Labelled,
+        use_scores: bool,
+        logarithms: bool = False,
     ) -> tuple[FeatureTable, FloatArray]:
         """Returns the table's description and the training set's columns ``float64[n, d]``.
 
@@ -55,7 +64,9 @@ class FeatureTable:
         if not encodings and not names:
             raise ConfigError("encodings", "no encodings and no scores: nothing to learn from", list(encodings))
         medians = np.array([_median_of_known(column) for column in given])
-        whole = _columns(space, encodings, known.archs, _fill(given, medians))
+        parts = _columns(space, encodings, known.archs, _fill(given, medians), logarithms)
+        whole = np.concatenate(parts, axis=1)
+        groups = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
         scale = whole.std(axis=0)
         kept = np.flatnonzero(scale > np.finfo(np.float32).eps * np.abs(whole).max(axis=0, initial=1e-30))
         table = cls(
@@ -64,8 +75,10 @@ class FeatureTable:
             medians=medians,
             filled=np.isnan(given).sum(axis=1),
             kept=kept,
+            groups=groups[kept],
             mean=whole[:, kept].mean(axis=0),
             scale=scale[kept],
+            logarithms=logarithms,
         )
         return table, whole[:, kept]
 
@@ -77,7 +90,8 @@ class FeatureTable:
     def __call__(self, space: SearchSpace[Any], archs: Architectures, scores: Scores) -> FloatArray:
         """Returns the same columns of other networks, ``float64[m, d]``."""
         given = np.stack([scores[name] for name in self.scores]) if self.scores else np.empty((0, len(archs)))
-        return _columns(space, self.encodings, archs, _fill(given, self.medians))[:, self.kept]
+        parts = _columns(space, self.encodings, archs, _fill(given, self.medians), self.logarithms)
+        return np.concatenate(parts, axis=1)[:, self.kept]
 
     def standardise(self, columns: FloatArray) -> FloatArray:
         """Returns the columns with mean 0 and standard deviation 1 on the training set."""
@@ -93,6 +107,9 @@ def _fill(given: FloatArray, medians: FloatArray) -> FloatArray:
     return np.where(np.isnan(given), medians[:, None], given)
 
 
-def _columns(space: SearchSpace[Any], encodings: Sequence[str], archs: Architectures, scores: FloatArray) -> FloatArray:
+def _columns(
+    space: SearchSpace[Any], encodings: Sequence[str], archs: Architectures, scores: FloatArray, logarithms: bool
+) -> list[FloatArray]:
+    """The columns of each encoding, and those of the scores."""
     parts = [torch.as_tensor(space.encode(archs, kind)).cpu().double().numpy() for kind in encodings]
-    return np.concatenate([*parts, scores.T], axis=1)
+    return [*(np.log1p(part) if logarithms else part for part in parts), scores.T]

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.linear_model import BayesianRidge
 
 from foretrain.predictors.base import FloatArray
+from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.tabular import Guess, TabularRegressor
 
 
@@ -36,6 +37,6 @@ class Linear:
 class BayesianLinear(TabularRegressor[Linear]):
     """Linear regression with Gaussian priors whose precisions maximise the evidence (MacKay 1992)."""
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> Linear:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Linear:
         model = BayesianRidge().fit(columns, values)
         return Linear(model.coef_, float(model.intercept_), model.sigma_, float(1 / model.alpha_))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from foretrain.batches import TensorBatch
 from foretrain.predictors.base import FloatArray
+from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.tabular import Guess, TabularRegressor
 from foretrain.predictors.targets import Transform
 from foretrain.predictors.training import FitSettings, fit_network, seeded
@@ -124,7 +125,7 @@ class MLPEnsemble(TabularRegressor[Perceptrons]):
         self.width = width
         self.settings = settings or FitSettings(epochs=200, batch_size=32)
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> Perceptrons:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Perceptrons:
         with seeded(self.seed, "perceptrons"):
             network = PerceptronEnsemble(columns.shape[1], self.members, self.layers, self.width)
         table = LabelledColumns(*(torch.from_numpy(np.ascontiguousarray(part)).float() for part in (columns, values)))

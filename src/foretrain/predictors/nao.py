@@ -6,6 +6,7 @@ Search", NeurIPS 2020.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from foretrain.errors import ForetrainWarning
 from foretrain.forecast import Forecast
 from foretrain.predictors.autoencoder import (
     LIVE,
@@ -20,6 +22,7 @@ from foretrain.predictors.autoencoder import (
     LabelledSequences,
     SequenceAutoencoder,
     num_tokens,
+    reconstruction_accuracy,
     sequence_kind,
     summarise,
     to_tokens,
@@ -32,6 +35,7 @@ from foretrain.runtime.seeding import derive_seed, make_generator
 from foretrain.spaces.base import Architectures, SearchSpace
 
 _HALF = 0.5**0.5
+_FEW, _FEWEST_BACK = 0.1, 1 / 3
 _AT_ONCE = 4096
 
 
@@ -92,10 +96,17 @@ class LearnedNAO:
     Attributes:
         network: Autoencoder and head.
         target: What the head's output means.
+        decoded: The share of the known architectures that come back when decoded freely from their codes.
     """
 
     network: NAONetwork
     target: Target
+    decoded: float
+
+    @classmethod
+    def of(cls, network: NAONetwork, target: Target, tokens: Tensor) -> LearnedNAO:
+        """Tries the decoder of a trained network on the sequences ``int64[n, t]`` of the known architectures."""
+        return cls(network, target, reconstruction_accuracy(network, tokens)[1])
 
 
 class NAO(Regressor[LearnedNAO]):
@@ -139,8 +150,9 @@ class NAO(Regressor[LearnedNAO]):
     def improve(self, archs: Architectures, step: float = 1.0, steps: int = 10) -> Architectures:
         """Proposes architectures that the head holds for better than the given ones.
 
-        The code of each is moved uphill along the gradient of its score and decoded; what decodes to no architecture
-        of the space, or to the same one, is left out.
+        The code of each is moved uphill along the gradient of its score and decoded. What decodes to no architecture
+        of the space is left out, and so is what the head, once it reads it, does not hold for better than the
+        architecture that the ascent began from: a decoder may stray from the code.
 
         Args:
             archs: Where to start, e.g. the best known.
@@ -153,18 +165,30 @@ class NAO(Regressor[LearnedNAO]):
         Raises:
             ConfigError: The space cannot turn sequences back into architectures.
             DataError: There was no ``fit``.
+
+        Warns:
+            ForetrainWarning: Nearly nothing better was found, and the decoder gives back less than a third of the
+                architectures that it learned from: it was trained too little for the ascent to lead anywhere.
         """
         network = self.learned.network
+        kind = sequence_kind(self.space, self.sequences)
         tokens = self.tokens(archs)
-        spoken = network.speak_freely(network.ascend(tokens, step, steps))
-        found, valid = self.space.decode(spoken, sequence_kind(self.space, self.sequences))
-        moved = (self.tokens(found) != tokens[valid]).any(1)
-        changed: Architectures = found[moved.nonzero().flatten()]
-        return changed
+        climbed = network.speak_freely(network.ascend(tokens, step, steps))
+        found, valid = self.space.decode(climbed, kind)
+        better = network.foresee(self.tokens(found)) > network.foresee(tokens[valid])
+        proposed: Architectures = found[better.nonzero().flatten()]
+        if self.learned.decoded < _FEWEST_BACK and len(proposed) < _FEW * len(archs):
+            message = (
+                f"the decoder gives back {self.learned.decoded:.0%} of the architectures that it learned from, so that "
+                f"ascents lead nowhere: {len(proposed)} of {len(archs)} ended in a better one. Train it longer "
+                "(settings: more epochs, a higher learning rate) or on sequences=[compact_sequence]"
+            )
+            warnings.warn(message, ForetrainWarning, stacklevel=2)
+        return proposed
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> LearnedNAO:
         network, target, table = self._begin(known)
-        return LearnedNAO(fit_network(network, table, self.settings, self.seed), target)
+        return LearnedNAO.of(fit_network(network, table, self.settings, self.seed), target, table.tokens)
 
     def _begin(self, known: Labelled) -> tuple[NAONetwork, Target, LabelledSequences]:
         """A network that has learned nothing yet, and what it will learn from."""
@@ -220,4 +244,5 @@ class SemiNAS(NAO):
             torch.cat([table.tokens.repeat(self.copies, 1), tokens]),
             torch.cat([table.target.repeat(self.copies), network.foresee(tokens)]),
         )
-        return LearnedNAO(fit_network(network.train(), both, self.settings, derive_seed(self.seed, "again")), target)
+        again = fit_network(network.train(), both, self.settings, derive_seed(self.seed, "again"))
+        return LearnedNAO.of(again, target, table.tokens)

@@ -69,10 +69,11 @@ class TabularRegressor(Regressor[Fitted[Model]], Generic[Model]):
         self.encodings = tuple(encodings)
         self.use_scores = use_scores
         self.transform: Transform = transform
+        self.logarithms = False
 
     @abstractmethod
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> Model:
-        """Fits standardised columns ``float64[n, d]`` to standardised targets ``float64[n]``."""
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Model:
+        """Fits standardised columns ``float64[n, d]`` of the table to standardised targets ``float64[n]``."""
 
     @property
     def fill_report(self) -> dict[str, int]:
@@ -80,9 +81,10 @@ class TabularRegressor(Regressor[Fitted[Model]], Generic[Model]):
         return self.learned.table.fill_report
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> Fitted[Model]:
-        table, columns = FeatureTable.of(self.space, self.encodings, known, self.use_scores)
+        table, columns = FeatureTable.of(self.space, self.encodings, known, self.use_scores, self.logarithms)
         target = Target.of(known.accuracies, self.transform)
-        return Fitted(table, target, self._learn_columns(table.standardise(columns), target.forward(known.accuracies)))
+        values = target.forward(known.accuracies)
+        return Fitted(table, target, self._learn_columns(table, table.standardise(columns), values))
 
     def _foresee(self, learned: Fitted[Model], archs: Architectures, scores: Scores) -> Forecast:
         guesses = [

@@ -13,6 +13,7 @@ from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, Ran
 from sklearn.tree import DecisionTreeRegressor
 
 from foretrain.predictors.base import FloatArray
+from foretrain.predictors.features import FeatureTable
 from foretrain.predictors.tabular import Guess, TabularRegressor
 from foretrain.predictors.targets import Transform
 from foretrain.runtime.seeding import derive_seed
@@ -115,7 +116,7 @@ class RandomForest(TabularRegressor[Trees]):
         self.share = share
         self.random_cuts = random_cuts
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> Trees:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Trees:
         kind = ExtraTreesRegressor if self.random_cuts else RandomForestRegressor
         model = kind(self.trees, max_features=self.share, random_state=numpy_seed(self.seed), n_jobs=1)
         model.fit(columns, values)
@@ -158,7 +159,7 @@ class BoostedTrees(TabularRegressor[Trees]):
         self.rows = rows
         self.share = share
 
-    def _learn_columns(self, columns: FloatArray, values: FloatArray) -> Trees:
+    def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Trees:
         model = GradientBoostingRegressor(
             n_estimators=self.trees,
             learning_rate=self.learning_rate,
