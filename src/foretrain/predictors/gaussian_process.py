@@ -137,8 +137,8 @@ def fit_process(
     for group, variance in enumerate(variances):
         scaled = columns[:, groups == group] * np.sqrt(rates[groups == group])
         covariance += variance * KERNELS[kernel](cdist(scaled, scaled))[0]
-    factor = np.linalg.cholesky(covariance)
-    weights = cho_solve((factor, True), values)
+    factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+    weights = np.asarray(cho_solve((factor, True), values), dtype=np.float64)
     return GaussianProcess(kernel, variances, rates, groups, noise, columns, factor, weights)
 
 
@@ -223,7 +223,8 @@ class Evidence:
 
 def _by_rate(weights: FloatArray, scaled: FloatArray) -> FloatArray:
     """The sum of ``-weights_ij (x_ic - x_jc)^2 / 2`` over i and j for each column c; the weights are symmetric."""
-    return np.einsum("ic,ic->c", weights @ scaled, scaled) - weights.sum(1) @ scaled**2
+    sums: FloatArray = np.einsum("ic,ic->c", weights @ scaled, scaled) - weights.sum(1) @ scaled**2
+    return sums
 
 
 def _matern12(r: FloatArray) -> tuple[FloatArray, FloatArray]:

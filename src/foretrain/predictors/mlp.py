@@ -128,5 +128,7 @@ class MLPEnsemble(TabularRegressor[Perceptrons]):
     def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Perceptrons:
         with seeded(self.seed, "perceptrons"):
             network = PerceptronEnsemble(columns.shape[1], self.members, self.layers, self.width)
-        table = LabelledColumns(*(torch.from_numpy(np.ascontiguousarray(part)).float() for part in (columns, values)))
-        return Perceptrons(fit_network(network, table, self.settings, self.seed))
+        labelled = LabelledColumns(
+            *(torch.from_numpy(np.ascontiguousarray(part)).float() for part in (columns, values))
+        )
+        return Perceptrons(fit_network(network, labelled, self.settings, self.seed))
