@@ -23,16 +23,15 @@ _FARTHEST = 5.0
 class LayerAttentionPredictor(nn.Module):
     r"""Scores a network after each of its snapshots.
 
-    With tokens :math:`x_{k,i}` of layer i at snapshot k, their change since the first and the layer's place
-    :math:`p_i`, and the context :math:`c_k`,
+    With the numbers :math:`x_{k,i}` of layer i at snapshot k, its place :math:`p_i` and the context :math:`c_k`,
 
     .. math::
-        u_{k,i} = g(W [x_{k,i}, x_{k,i} - x_{1,i}, p_i]), \quad
+        u_{k,i} = g(W x_{k,i} + U [x_{1,i}, p_i]), \quad
         a_{k,i} = \mathrm{softmax}_i(q^\top u_{k,i}), \quad
         s_k = v^\top \mathrm{GRU}([\textstyle\sum_i a_{k,i} u_{k,i}, g(V c_k)])_k + w^\top c_k,
 
-    g being GELU with dropout; every attention head has its own query q. Padded layers have no weight, and snapshot k
-    knows the first k only.
+    g being GELU with dropout; every attention head has its own query q. W and U together see how a layer changed since
+    the first snapshot. Padded layers have no weight, and snapshot k knows the first k only.
 
     Args:
         tokens: Numbers of a layer, d.
@@ -44,7 +43,9 @@ class LayerAttentionPredictor(nn.Module):
 
     def __init__(self, tokens: int, context: int, hidden: int = 24, heads: int = 2, dropout: float = 0.3) -> None:
         super().__init__()
-        self.token = nn.Sequential(nn.Linear(2 * tokens + _PLACE, hidden), nn.GELU(), nn.Dropout(dropout))
+        self.token = nn.Linear(tokens, hidden)
+        self.start = nn.Linear(tokens + _PLACE, hidden)
+        self.activation = nn.Sequential(nn.GELU(), nn.Dropout(dropout))
         self.query = nn.Linear(hidden, heads)
         self.context = nn.Sequential(nn.Linear(context, hidden), nn.GELU(), nn.Dropout(dropout))
         self.gru = nn.GRU((heads + 1) * hidden, hidden, batch_first=True)
@@ -54,8 +55,8 @@ class LayerAttentionPredictor(nn.Module):
 
     def forward(self, layers: Tensor, rows: Tensor, context: Tensor) -> Tensor:
         """Returns scores ``[b, t]`` from standardised ``layers[b, t, l, d]``, ``rows[b, l]``, ``context[b, t, c]``."""
-        place = _places(rows)[:, None].expand(-1, layers.shape[1], -1, -1)
-        tokens = self.token(torch.cat((layers, layers - layers[:, :1], place), dim=-1))
+        start = self.start(torch.cat((layers[:, 0], _places(rows)), dim=-1))
+        tokens = self.activation(self.token(layers) + start[:, None])
         weights = self.query(tokens).masked_fill((rows == 0)[:, None, :, None], -torch.inf).softmax(dim=2)
         pooled = torch.einsum("btlh,btld->bthd", weights, tokens).flatten(2)
         states, _ = self.gru(torch.cat((pooled, self.context(context)), dim=-1))

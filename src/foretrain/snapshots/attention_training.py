@@ -43,8 +43,8 @@ class AttentionSettings:
     heads: Positive = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     ranking: Annotated[float, Field(ge=0)] = 1.0
-    max_epochs: Positive = 150
-    patience: Positive = 30
+    max_epochs: Positive = 100
+    patience: Positive = 20
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
