@@ -35,20 +35,20 @@ def upper_envelope(curves: FloatArray) -> FloatArray:
     return _mean_of_envelopes(FAMILY_NAMES, curves, last)
 
 
-def envelope_ahead(curves: FloatArray, horizon: int) -> FloatArray:
+def envelope_ahead(curves: FloatArray, horizon: int | NDArray[np.int64]) -> FloatArray:
     """Returns the value ``float64[n]`` of each curve's envelope at the horizon, mean of the source's families.
 
     Args:
         curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
-        horizon: The epoch.
+        horizon: The epoch, one for all or ``[n]``.
     """
-    return _mean_of_envelopes(FINAL_ENSEMBLE, curves, np.full(len(curves), horizon))
+    return _mean_of_envelopes(FINAL_ENSEMBLE, curves, np.broadcast_to(horizon, len(curves)))
 
 
 def _mean_of_envelopes(names: tuple[str, ...], curves: FloatArray, epochs: NDArray[np.int64]) -> FloatArray:
     """The mean of families, each within 0 to 100, at one epoch ``[n]`` of each curve."""
     values = torch.from_numpy(np.ascontiguousarray(curves))
-    places = torch.from_numpy(epochs).to(values)[:, None]
+    places = torch.tensor(epochs).to(values)[:, None]
     levels = []
     for name in names:
         parameters = _envelope(name, values)

@@ -35,7 +35,7 @@ class Unit:
 
     def from_percent(self, values: FloatArray) -> FloatArray:
         """Maps percent to the user's unit."""
-        return self.worst + values * ((self.best - self.worst) / 100)
+        return self.worst + values / (100 / (self.best - self.worst))
 
 
 def choose_unit(values: FloatArray, mode: Mode, unit: UnitName) -> Unit:
