@@ -24,6 +24,7 @@ from foretrain.metrics.rank import bootstrap_interval, spearman
 
 FloatArray = NDArray[np.float64]
 ZERO_SHOT, ZERO_SHOT_VALID = "zero-shot", "zero-shot, without training curves"
+ZERO_SHOT_ALONE = "zero-shot, without training curves, each curve alone"
 BEST, TRAIN = "best so far", "training curve, last value"
 
 
@@ -54,6 +55,7 @@ def zero_shot_answers(population: CurvePopulation, epochs: int, level: float, wi
     if with_scipy:
         answers["SciPy, nine families"] = _level(scipy_fits(valid, population.horizon)[0])
     answers[ZERO_SHOT_VALID] = _of_forecast(extrapolate(valid, population.horizon, level=level))
+    answers[ZERO_SHOT_ALONE] = _of_forecast(extrapolate(valid, population.horizon, level=level, pool=False))
     if population.train is not None:
         answers[ZERO_SHOT] = _of_forecast(zero_shot(population, epochs, level))
     return answers
