@@ -73,7 +73,8 @@ def growth_in_batch(curves: FloatArray, reached: FloatArray, horizon: int) -> Fl
         return alone
     heterogeneous, factor = rule
     exponents = summary.exponent if heterogeneous else _shared(summary)
-    return _power_law(exponents, summary, horizon) * factor**_TRUST
+    growth: FloatArray = factor**_TRUST * _power_law(exponents, summary, horizon)
+    return growth
 
 
 @dataclass(frozen=True)
