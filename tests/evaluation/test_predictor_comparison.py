@@ -12,6 +12,7 @@ import pytest
 from foretrain.benchmarks.contents import Contents, Description, Series
 from foretrain.benchmarks.format import write_benchmark
 from foretrain.benchmarks.task import BenchmarkTask, Target
+from foretrain.curves.forecasting import extrapolate
 from foretrain.errors import ConfigError, DataError, ItemsFailedError
 from foretrain.evaluation.predictors.comparison import Draw, cost_forecasts, evaluate
 from foretrain.evaluation.predictors.judging import judge_trials, summarise
@@ -23,6 +24,7 @@ from foretrain.runtime.parallel import ParallelMap
 from foretrain.runtime.seeding import make_generator
 from foretrain.search.assisted import initialize, query
 from foretrain.search.sources import (
+    DisturbedLabels,
     ExtrapolatedLabels,
     NoScores,
     PublishedScores,
@@ -137,6 +139,14 @@ def test_extrapolated_labels_cost_a_share_and_come_near_the_truth(task: Benchmar
         ExtrapolatedLabels(observed=12)(task, rows)
 
 
+def test_extrapolated_labels_stand_in_the_order_of_the_scores(task: BenchmarkTask):
+    rows = task.known[:30]
+    curves = task.benchmark.curves(rows, "toy", "valid", "mean", EPOCHS).astype(np.float64)
+    forecast = extrapolate(curves[:, :6], EPOCHS)
+    labels = ExtrapolatedLabels(observed=6)(task, rows).accuracies
+    np.testing.assert_array_equal(labels[forecast.score.argsort(kind="stable")], np.sort(forecast.mean))
+
+
 @pytest.mark.parametrize("correlation", [-1.0, -0.5, 0.0, 0.5, 1.0])
 def test_synthetic_scores_have_the_correlation_that_was_asked_for(task: BenchmarkTask, correlation: float):
     found = np.mean(
@@ -148,11 +158,22 @@ def test_synthetic_scores_have_the_correlation_that_was_asked_for(task: Benchmar
     assert found == pytest.approx(correlation, abs=0.07)
 
 
+def test_disturbed_labels_are_the_same_accuracies_in_another_order(task: BenchmarkTask):
+    rows = task.known[:40]
+    for correlation in (0.3, 0.8):
+        found = [DisturbedLabels(correlation, seed)(task, rows).accuracies for seed in range(60)]
+        np.testing.assert_array_equal(np.sort(found[0]), np.sort(task.accuracy[rows]))
+        mean = np.mean([spearman(task.accuracy[rows], labels) for labels in found])
+        assert mean == pytest.approx(correlation, abs=0.1)
+    np.testing.assert_array_equal(DisturbedLabels(1.0)(task, rows).accuracies, task.accuracy[rows])
+
+
 def test_initialise_and_query(task: BenchmarkTask):
     train, test = task.known[:40], task.known[40:]
     assisted = initialize(PREDICTORS["process"], task, train, TrueLabels(), PublishedScores(["hint"]), seed=0)
     assert assisted.predictor.fill_report == {"hint": 19}
     assert assisted.training_seconds == 40 * 24
+    np.testing.assert_array_equal(assisted.labels, task.accuracy[train])
     forecast, seconds = query(assisted, test)
     assert spearman(task.accuracy[test], forecast.score) > 0.8
     assert seconds > 0

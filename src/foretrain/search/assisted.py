@@ -14,7 +14,7 @@ import torch
 from foretrain.benchmarks.table import Rows
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.forecast import Forecast
-from foretrain.predictors.base import Predictor, PredictorFactory
+from foretrain.predictors.base import FloatArray, Predictor, PredictorFactory
 from foretrain.search.sources import LabelSource, ScoreSource
 
 
@@ -27,6 +27,7 @@ class AssistedPredictor:
         task: The benchmark its networks come from.
         scores: Where scores come from.
         seed: Seed of the scores.
+        labels: ``float64[n]``, the accuracies in percent that it was taught.
         training_seconds: What the labels cost; NaN where the benchmark does not say.
         fit_seconds: Processor seconds of extrapolation and fit.
     """
@@ -35,6 +36,7 @@ class AssistedPredictor:
     task: BenchmarkTask
     scores: ScoreSource
     seed: int
+    labels: FloatArray
     training_seconds: float
     fit_seconds: float
 
@@ -60,7 +62,8 @@ def initialize(
     archs = task.benchmark.architectures[torch.from_numpy(rows)]
     predictor = make(space=task.space, seed=seed)
     predictor.fit(archs, labelled.accuracies, scores(task, rows, seed) or None)
-    return AssistedPredictor(predictor, task, scores, seed, labelled.seconds, time.process_time() - started)
+    fit_seconds = time.process_time() - started
+    return AssistedPredictor(predictor, task, scores, seed, labelled.accuracies, labelled.seconds, fit_seconds)
 
 
 def query(assisted: AssistedPredictor, rows: Rows) -> tuple[Forecast, float]:

@@ -62,6 +62,9 @@ class TrueLabels(LabelSource):
 class ExtrapolatedLabels(LabelSource):
     """Trains every network for its first epochs and extrapolates the learning curve.
 
+    The labels are the forecasts' means in the order of their scores, which rank curves better where nothing has
+    finished.
+
     Attributes:
         observed: Epochs that every network is trained for.
         finished: So many of the networks, the first ones, are trained to their end and teach how curves go on; 0 leaves
@@ -82,13 +85,14 @@ class ExtrapolatedLabels(LabelSource):
             raise ConfigError("observed", "leaves nothing to extrapolate", self.observed, allowed)
         accuracies = task.accuracy[rows].copy()
         few, rest = slice(self.finished), slice(self.finished, None)
-        accuracies[rest] = extrapolate(
+        found = extrapolate(
             valid[rest, : self.observed],
             horizon,
             None if train is None else train[rest, : self.observed],
             valid[few] if self.finished else None,
             finished_train=None if train is None or not self.finished else train[few],
-        ).mean
+        )
+        accuracies[rest] = np.sort(np.asarray(found.mean))[stats.rankdata(found.score, "ordinal") - 1]
         seconds = training_seconds(task, rows)
         seconds[rest] *= self.observed / horizon
         return Labels(accuracies, float(seconds.sum()))
@@ -106,6 +110,29 @@ class ExtrapolatedLabels(LabelSource):
             return task.benchmark.curves(rows, target.dataset, split, target.seed, target.epochs).astype(np.float64)
         except DataError:
             return None
+
+
+@dataclass(frozen=True)
+class DisturbedLabels(LabelSource):
+    """True accuracies in a disturbed order, to show what a predictor makes of labels of any quality.
+
+    The accuracies stay the same; which network has which is decided by ranks that correlate with the true ones.
+
+    Attributes:
+        correlation: Spearman's correlation with the truth, over the whole table.
+        seed: Seed of the disturbance.
+    """
+
+    correlation: Annotated[float, Field(ge=0, le=1)]
+    seed: int = 0
+
+    def __call__(self, task: BenchmarkTask, rows: Rows) -> Labels:
+        """Returns the accuracies of the rows in the disturbed order; they cost what the true ones do."""
+        true = TrueLabels()(task, rows)
+        order = SyntheticScores(self.correlation)(task, rows, self.seed)["synthetic"].argsort()
+        accuracies = np.empty_like(true.accuracies)
+        accuracies[order] = np.sort(true.accuracies)
+        return Labels(accuracies, true.seconds)
 
 
 class ScoreSource(ABC):

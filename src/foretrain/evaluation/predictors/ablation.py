@@ -18,6 +18,7 @@ from foretrain.evaluation.predictors.comparison import opened
 from foretrain.evaluation.predictors.judging import flat_metrics, judge_trials, summarise
 from foretrain.evaluation.predictors.report import print_variants, readable
 from foretrain.evaluation.report import markdown_table
+from foretrain.metrics.rank import spearman
 from foretrain.predictors.base import PredictorFactory
 from foretrain.runtime.parallel import Record
 from foretrain.runtime.seeding import derive_seed, make_generator
@@ -95,18 +96,26 @@ class AblatePredictor(Study):
         summary = summarise(trials, context.seed, reference)
         costs = forecasts.groupby("predictor", sort=False)["training_seconds"].mean() / 3600
         summary["training_hours"] = summary["predictor"].map(costs)
+        quality = forecasts.groupby("predictor", sort=False)["labels_spearman"].mean()
+        summary["labels_spearman"] = summary["predictor"].map(quality)
         folder.write_metrics(flat_metrics(summary))
         folder.write_table("ablation", summary)
-        folder.write_predictions(forecasts.drop(columns=["fit_seconds", "query_seconds"]))
+        folder.write_predictions(forecasts.drop(columns=["fit_seconds", "query_seconds", "labels_spearman"]))
         folder.write_provenance(
             context.seed, {f"{self.benchmark.name}/benchmark.json": self.benchmark.benchmark.sha256}
         )
         about = (
             f"{self.benchmark.name}, {self.trials} splits, {self.n_test} networks judged. Names: labels, scores, and "
-            f"how many networks were learned from. Differences are to {reference}."
+            f"how many networks were learned from. Differences are to {reference}. Labels: Spearman's correlation of "
+            "the labels that were learned from with the truth."
         )
         spread_over_trials(trials, summary["predictor"].tolist(), folder.figures / "ablation.png", about)
-        table = readable(summary).assign(**{"training hours": summary["training_hours"].to_numpy()})
+        table = readable(summary).assign(
+            **{
+                "labels": [f"{quality:.3f}" for quality in summary["labels_spearman"]],
+                "training hours": summary["training_hours"].to_numpy(),
+            }
+        )
         sections = ["# Cheap labels and cheap scores", about, markdown_table(table), "![](figures/ablation.png)"]
         folder.write_report("\n\n".join(sections) + "\n")
         print_variants(summary)
@@ -150,6 +159,7 @@ def run_variant(variant: Variant) -> Record:
         "truth": task.accuracy[test].tolist(),
         "score": np.asarray(forecast.score).tolist(),
         "mean": mean.tolist(),
+        "labels_spearman": spearman(task.accuracy[train], assisted.labels),
         "training_seconds": assisted.training_seconds,
         "fit_seconds": assisted.fit_seconds,
         "query_seconds": query_seconds,

@@ -54,7 +54,8 @@ def print_summary(summary: pd.DataFrame, seconds: pd.DataFrame) -> None:
 
 def print_variants(summary: pd.DataFrame) -> None:
     """Prints what each combination reaches."""
-    print_table(summary[["predictor", "spearman", "spearman_std", "mae", "minus_reference"]], "Cheap labels and scores")
+    shown = summary[["predictor", "spearman", "spearman_std", "mae", "minus_reference", "labels_spearman"]]
+    print_table(shown, "Cheap labels and scores")
 
 
 def describe(task: BenchmarkTask, draw: Draw) -> str:
