@@ -110,12 +110,9 @@ class AblatePredictor(Study):
             "the labels that were learned from with the truth."
         )
         spread_over_trials(trials, summary["predictor"].tolist(), folder.figures / "ablation.png", about)
-        table = readable(summary).assign(
-            **{
-                "labels": [f"{quality:.3f}" for quality in summary["labels_spearman"]],
-                "training hours": summary["training_hours"].to_numpy(),
-            }
-        )
+        table = readable(summary)
+        table["labels"] = [f"{quality:.3f}" for quality in summary["labels_spearman"]]
+        table["training hours"] = summary["training_hours"].to_numpy()
         sections = ["# Cheap labels and cheap scores", about, markdown_table(table), "![](figures/ablation.png)"]
         folder.write_report("\n\n".join(sections) + "\n")
         print_variants(summary)
