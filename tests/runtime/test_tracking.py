@@ -11,12 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import wandb
+import yaml
+from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from wandb.proto.wandb_internal_pb2 import Record
 
 from foretrain.errors import DataError
+from foretrain.runtime.config import check, to_plain
 from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.loggers import csv_logger, track, wandb_logger
+from foretrain.runtime.run import Frame, split_root
+from foretrain.runtime.study import Study
 
 METRICS = {"test/mae": 3.5, "test/spearman@1": 0.25, "test/networks": 48}
 _BLOCK = 32768
@@ -76,7 +81,10 @@ def test_wandb_offline_receives_config_metrics_histories_figures_and_report(fold
     assert merged["figures/spearman/_type"] == "image-file"
     files = {entry.path for record in records for entry in record.request.log_artifact.artifact.manifest.contents}
     files |= {entry.path for record in records for entry in record.artifact.manifest.contents}
-    assert {"report.md", "metrics.json", "figures/spearman.png"} <= files
+    assert {"report.md", "metrics.json", "predictions.parquet", "figures/spearman.png"} <= files
+    assert merged["tables/predictions/_type"] == "table-file"
+    (table,) = folder.path.glob("wandb/offline-run-*/files/media/table/tables/predictions*.json")
+    assert json.loads(table.read_text())["data"] == [["a", 91.0]]
 
 
 def _merged(rows: list[dict]) -> dict:
@@ -102,6 +110,53 @@ def test_wandb_is_offline_unless_told_otherwise(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert wandb_logger(str(tmp_path))._wandb_init["mode"] == "disabled"
     assert wandb_logger(str(tmp_path), mode="online")._wandb_init["mode"] == "online"
+
+
+def test_a_resumed_run_is_the_same_run_and_an_agent_has_the_last_word(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    first, again, other = (
+        wandb_logger(str(tmp_path / name), group="nap2", mode="offline")._wandb_init for name in ("a", "a", "b")
+    )
+    assert first["id"] == again["id"] != other["id"]
+    assert first["resume"] == "allow"
+    assert first["group"] == other["group"] == "nap2"
+    monkeypatch.setenv("WANDB_RUN_ID", "chosen")
+    assert wandb_logger(str(tmp_path / "a"))._wandb_init["id"] == "chosen"
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(*overrides: str) -> tuple[dict, dict]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        frame, study = split_root(to_plain(compose("train", [*overrides, "run_dir=there"])))
+    check(frame, Frame)
+    check(study, Study)
+    return frame, study
+
+
+@pytest.mark.parametrize("choice", ["wandb", "[wandb,csv]", "[csv,wandb]"])
+def test_both_loggers_work_together(choice):
+    frame, _ = composed("experiment=nap2", f"logger={choice}")
+    assert {name: node["_target_"].rpartition(".")[2] for name, node in frame["logger"].items()} == {
+        "csv": "csv_logger",
+        "wandb": "wandb_logger",
+    }
+    assert frame["logger"]["wandb"]["group"] == "nap2"
+
+
+def test_the_sweep_is_understood_by_train_py_and_looks_at_a_metric_that_there_is():
+    """Every choice of every parameter, written on the command line as an agent does."""
+    sweep = yaml.safe_load((CONF / "wandb_sweep.yaml").read_text())
+    assert (CONF.parent / sweep["program"]).is_file()
+    command = [word for word in sweep["command"] if not word.startswith("${")]
+    assert sweep["command"][:3] == ["${env}", "${interpreter}", "${program}"]
+    assert sweep["command"][-1] == "${args_no_hyphens}"
+    for name, parameter in sweep["parameters"].items():
+        for value in parameter.get("values") or [parameter["min"], parameter["max"]]:
+            _, study = composed(*command, f"{name}={value}")
+            assert study["_target_"] == "foretrain.evaluation.predictors.FitPredictor"
+    assert sweep["metric"]["name"] == "predictor/spearman"
 
 
 def test_metrics_are_plain_numbers(folder):

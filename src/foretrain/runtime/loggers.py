@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from foretrain.runtime.files import read_json
 from foretrain.runtime.folder import RunFolder
+
+_MOST_ROWS = 10_000
 
 
 def csv_logger(folder: str) -> CSVLogger:
@@ -33,6 +36,10 @@ def wandb_logger(
 ) -> WandbLogger:
     """Returns a Weights & Biases logger.
 
+    The run's id follows from its folder: a run that is resumed there goes on as the same run. Offline, each stretch is
+    a folder of its own under ``<folder>/wandb`` with that id; ``wandb sync`` puts them together. The agent of a sweep
+    has chosen the id already.
+
     Args:
         folder: The run folder; W&B's files go to ``<folder>/wandb``.
         project: W&B project.
@@ -44,7 +51,9 @@ def wandb_logger(
     """
     chosen = _automatic_mode() if mode == "auto" else mode
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return WandbLogger(save_dir=folder, project=project, name=name, group=group, entity=entity, tags=tags, mode=chosen)
+    identity = os.environ.get("WANDB_RUN_ID") or _identity(folder)
+    about = {"project": project, "name": name, "group": group, "entity": entity, "tags": tags}
+    return WandbLogger(save_dir=folder, id=identity, resume="allow", mode=chosen, **about)
 
 
 def wandb_per_network(folder: str, group: str, project: str = "foretrain") -> Callable[[str], Logger]:
@@ -63,10 +72,16 @@ def wandb_per_network(folder: str, group: str, project: str = "foretrain") -> Ca
 
 def _network_run(folder: str, group: str, project: str, name: str) -> WandbLogger:
     Path(folder).mkdir(parents=True, exist_ok=True)
-    identity = hashlib.sha256(f"{Path(folder).resolve()}/{group}/{name}".encode()).hexdigest()[:16]
+    identity = _identity(folder, group, name)
     return WandbLogger(
         save_dir=folder, project=project, group=group, name=name, id=identity, mode=_automatic_mode(), resume="allow"
     )
+
+
+def _identity(folder: str, *names: str) -> str:
+    """The same id of a run for the same folder on the same machine."""
+    place = "/".join([platform.node(), str(Path(folder).resolve()), *names])
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def close_logger(logger: Logger) -> None:
@@ -90,14 +105,23 @@ def _upload(logger: WandbLogger, folder: RunFolder) -> None:
     """Puts the figures and the files of the run where W&B shows them."""
     run = logger.experiment
     run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.figures.glob("*.png"))})
+    tables = sorted(folder.path.glob("*.parquet"))
+    run.log({f"tables/{path.stem}": _table(path) for path in tables})
     artifact = wandb.Artifact(f"report-{run.id}", type="report")
-    for name in ("report.md", "metrics.json", "predictions.parquet", "config.yaml", "provenance.json"):
+    for name in ("report.md", "metrics.json", "config.yaml", "provenance.json", *(path.name for path in tables)):
         if (folder.path / name).exists():
             artifact.add_file(str(folder.path / name))
     if folder.figures.is_dir():
         artifact.add_dir(str(folder.figures), name="figures")
     run.log_artifact(artifact)
     run.summary.update(read_json(folder.path / "metrics.json"))
+
+
+def _table(path: Path) -> wandb.Table:
+    """A table of results as W&B shows it; of a long one the beginning, as the artifact holds the whole."""
+    table = pd.read_parquet(path).head(_MOST_ROWS)
+    numbers = table.select_dtypes("number").columns
+    return wandb.Table(dataframe=table.astype(dict.fromkeys(table.columns.difference(numbers), str)))
 
 
 def _histories(folder: Path) -> list[dict[str, float]]:
