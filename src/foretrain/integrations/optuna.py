@@ -47,7 +47,7 @@ class ForecastPruner(optuna.pruners.BasePruner):
     def __init__(
         self,
         final_step: int,
-        probability: float = 0.05,
+        probability: float = 0.1,
         warmup: int = 3,
         startup: int = 1,
         bounds: Bounds | None = None,

@@ -46,7 +46,7 @@ class ForecastStopper(Stopper):
         metric: str,
         horizon: int,
         mode: Mode = "max",
-        probability: float = 0.05,
+        probability: float = 0.1,
         warmup: int = 3,
         startup: int = 1,
         bounds: Bounds | None = None,
