@@ -52,8 +52,17 @@ def wandb_logger(
     chosen = _automatic_mode() if mode == "auto" else mode
     Path(folder).mkdir(parents=True, exist_ok=True)
     identity = os.environ.get("WANDB_RUN_ID") or _identity(folder)
-    about = {"project": project, "name": name, "group": group, "entity": entity, "tags": tags}
-    return WandbLogger(save_dir=folder, id=identity, resume="allow", mode=chosen, **about)
+    return WandbLogger(
+        save_dir=folder,
+        project=project,
+        name=name,
+        group=group,
+        entity=entity,
+        tags=tags,
+        id=identity,
+        resume="allow",
+        mode=chosen,
+    )
 
 
 def wandb_per_network(folder: str, group: str, project: str = "foretrain") -> Callable[[str], Logger]:

@@ -154,7 +154,8 @@ function legendOf(names, hidden, onToggle) {
 }
 
 /* ---- metrics: dots of all methods, or lines where a metric was measured at several numbers ---- */
-const metricView = { metric: null, hidden: new Set(), hiddenRuns: new Set() };
+const metricView = { metric: null, hidden: new Set(), hiddenRuns: new Set(), isFresh: true };
+const MOST_LINES = 8;
 const labelOf = (measure) => measure.method || "the run";
 
 function metricNames() {
@@ -171,6 +172,7 @@ function startMetrics() {
     selectOf("Metric", names.map((name) => [name, name]), metricView.metric, (name) => {
       metricView.metric = name;
       metricView.hidden.clear();
+      metricView.isFresh = true;
       drawMetrics();
     }),
   );
@@ -186,18 +188,44 @@ function drawMetrics() {
   byId("metric-note").textContent = `${metricView.metric}${better}.${baseline}${spread}`;
   const figure = byId("metric-plot");
   figure.replaceChildren();
-  if (unique(measures.map((m) => m.at).filter(known)).length > 1) drawLines(figure, measures.filter((m) => known(m.at)));
+  if (unique(measures.map((m) => m.at).filter(known)).length > 1) drawLines(figure, measures.filter((m) => known(m.at)), direction);
   const single = measures.filter((m) => !known(m.at));
   if (single.length) drawDots(figure, single, direction);
 }
 
-function drawLines(figure, measures) {
+/* Of many lines the best of each run are drawn at first, and its best baseline; a click on a name shows another. */
+function chooseLines(rows, names) {
+  if (!metricView.isFresh) return;
+  metricView.isFresh = false;
+  if (names.length <= MOST_LINES) return;
+  const runs = unique(rows.map((row) => row.run)), quota = Math.max(3, Math.floor(MOST_LINES / runs.length));
+  const baselines = new Set(rows.filter((row) => row.baseline).map((row) => row.name));
+  for (const run of runs) {
+    const own = unique(rows.filter((row) => row.run === run).map((row) => row.name));
+    const ordered = names.filter((name) => own.includes(name));
+    const drawn = new Set([...ordered.slice(0, quota), ordered.find((name) => baselines.has(name))]);
+    for (const name of ordered) if (!drawn.has(name)) metricView.hidden.add(name);
+  }
+}
+
+function byMean(rows, sign) {
+  const sums = new Map();
+  for (const { name, value } of rows) {
+    const [sum, count] = sums.get(name) || [0, 0];
+    sums.set(name, [sum + value, count + 1]);
+  }
+  const mean = (name) => sums.get(name)[0] / sums.get(name)[1];
+  return [...sums.keys()].sort((a, b) => sign * (mean(b) - mean(a)));
+}
+
+function drawLines(figure, measures, direction) {
   const filled = data.runs.filter((_, r) => measures.some((m) => known(m.values[r])));
   const nameOf = (measure, run) => (filled.length > 1 ? `${labelOf(measure)} (${run})` : labelOf(measure));
   const rows = measures.flatMap((m) => data.runs.map((run, r) => ({
-    name: nameOf(m, run), at: m.at, value: m.values[r], baseline: m.baseline,
+    name: nameOf(m, run), run, at: m.at, value: m.values[r], baseline: m.baseline,
   }))).filter((row) => known(row.value));
-  const names = unique(rows.map((row) => row.name));
+  const names = byMean(rows, direction === "lower" ? -1 : 1);
+  chooseLines(rows, names);
   const shown = rows.filter((row) => !metricView.hidden.has(row.name));
   const width = Math.max(300, figure.clientWidth), height = Math.min(420, 200 + width * 0.2);
   const svg = draw(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": metricView.metric });
@@ -215,6 +243,8 @@ function drawLines(figure, measures) {
       withTip(dot, `${name}\n${metricView.metric}@${row.at}: ${format(row.value)}`, figure, tip);
     }
   });
+  const left = names.filter((name) => metricView.hidden.has(name)).length;
+  if (left) figure.append(make("p", { className: "note", textContent: `${names.length - left} of ${names.length} are drawn, the best first; a click on a name shows or hides it.` }));
   figure.append(legendOf(names, metricView.hidden, drawMetrics));
 }
 
@@ -223,7 +253,12 @@ function drawAxes(svg, x, y, atX, yRange, width, height) {
     draw(svg, "line", { x1: 52, x2: width - 12, y1: y(value), y2: y(value), class: "grid" });
     draw(svg, "text", { x: 46, y: y(value) + 4, "text-anchor": "end", class: "axis" }).textContent = format(value);
   }
-  for (const value of atX) draw(svg, "text", { x: x(value), y: height - 8, "text-anchor": "middle", class: "axis" }).textContent = `@${format(value)}`;
+  let free = -Infinity;
+  for (const value of atX) {
+    if (x(value) < free) continue; // labels would lie on each other
+    free = x(value) + 34;
+    draw(svg, "text", { x: x(value), y: height - 8, "text-anchor": "middle", class: "axis" }).textContent = `@${format(value)}`;
+  }
 }
 
 function drawDots(figure, measures, direction) {

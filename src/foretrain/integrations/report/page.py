@@ -87,7 +87,7 @@ def _overview(run: Run) -> dict[str, str]:
         "run": run.name,
         "experiment": run.config.get("name", ""),
         "seed": str(provenance.get("seed", run.config.get("seed", ""))),
-        "written": str(provenance.get("written", "")),
+        "written": str(provenance.get("written", ""))[:16].replace("T", " "),
         "seconds": f"{seconds:.1f}" if isinstance(seconds, int | float) else "",
         "device": ", ".join(map(str, provenance.get("devices") or [])),
         "torch": str(versions.get("torch", "")) if isinstance(versions, dict) else "",
