@@ -43,11 +43,11 @@ oldest:
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m venv .venv-oldest/tools && .venv-oldest/tools/bin/pip install --quiet packaging
 	.venv-oldest/tools/bin/python .ci/oldest.py > .venv-oldest/constraints.txt
-	.venv-oldest/bin/pip install --quiet --constraint .venv-oldest/constraints.txt --editable . pytest hypothesis
+	.venv-oldest/bin/pip install --quiet --constraint .venv-oldest/constraints.txt --editable . pytest pytest-xdist hypothesis
 	.venv-oldest/bin/python -m pytest -q $(OLDEST_TESTS)
 
 OLDEST_TESTS := tests/runtime/test_fitting.py tests/runtime/test_checkpoints.py tests/runtime/test_parallel.py \
-	tests/metrics tests/spaces tests/snapshots/test_modules.py tests/curves/test_grid_fitter.py
+	tests/metrics/test_rank.py tests/snapshots/test_modules.py tests/training/test_candidate_training.py
 
 # Builds the wheel and runs the installed command in an environment that has nothing else.
 wheel: env

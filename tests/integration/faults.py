@@ -40,15 +40,18 @@ class Fault:
     """What happens to a run.
 
     Attributes:
-        kind: ``kill_at_file`` (SIGKILL before or after file ``number`` gets its name), ``kill_after`` (SIGKILL after
-            ``number`` seconds), ``disk_full`` (writing fails from file ``number`` on) or ``clock`` (which jumps).
+        kind: ``none``, ``kill_at_file`` (SIGKILL before or after file ``number`` gets its name), ``kill_after``
+            (SIGKILL after ``number`` seconds), ``disk_full`` (writing fails from file ``number`` on) or ``clock``
+            (which jumps).
         number: See there.
         before: Whether the kill comes before the rename.
+        workers: Processes of the run.
     """
 
     kind: str
     number: float = 0
     before: bool = True
+    workers: int = 1
 
 
 def run_job(name: str, folder: Path, benchmark: Path, fault: Fault | None = None) -> tuple[int, str]:
@@ -65,10 +68,10 @@ def run_job(name: str, folder: Path, benchmark: Path, fault: Fault | None = None
     return process.exitcode, errors.read_text() if errors.exists() else ""
 
 
-def overrides_of(name: str, folder: Path, benchmark: Path) -> list[str]:
+def overrides_of(name: str, folder: Path, benchmark: Path, workers: int = 1) -> list[str]:
     options = [item.format(benchmark=benchmark) for item in JOBS[name]]
     cache = [f"data.cache={folder / 'cache'}"] if name == "nap2" else []
-    return [f"experiment={name}", f"run_dir={folder / 'run'}", "parallel.workers=1", *options, *cache]
+    return [f"experiment={name}", f"run_dir={folder / 'run'}", f"parallel.workers={workers}", *options, *cache]
 
 
 def results_of(folder: Path) -> dict[str, bytes]:
@@ -89,7 +92,8 @@ def _child(name: str, folder: Path, benchmark: Path, fault: Fault | None, errors
     os.environ["FORETRAIN_CACHE"] = str(folder / "cache")
     if fault is not None:
         {"kill_at_file": _kill_at_file, "disk_full": _fill_disk, "clock": _shake_clock}.get(fault.kind, _nothing)(fault)
-    ended = run_here("train.py", *overrides_of(name, folder, benchmark), folder=folder)
+    workers = fault.workers if fault is not None else 1
+    ended = run_here("train.py", *overrides_of(name, folder, benchmark, workers), folder=folder)
     errors.write_text(ended.printed + ended.errors)
     os._exit(ended.code)
 

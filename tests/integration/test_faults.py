@@ -64,6 +64,16 @@ def test_kills_at_random_moments_change_nothing(name: str, tmp_path: Path, undis
     assert killed >= KILLS
 
 
+@pytest.mark.parametrize("name", ["score_space", "search"])
+def test_two_workers_give_the_bytes_of_one_and_go_on_from_it(name: str, tmp_path: Path, undisturbed, scored_benchmark):
+    expected, _ = undisturbed(name, scored_benchmark)
+    code, errors = run_job(name, tmp_path / "one", expected / "benchmark", Fault("kill_at_file", 4))
+    assert code == -signal.SIGKILL, errors
+    code, errors = run_job(name, tmp_path / "one", expected / "benchmark", Fault("none", workers=2))
+    assert code == 0, errors
+    assert results_of(tmp_path / "one") == results_of(expected)
+
+
 @pytest.mark.parametrize("name", JOBS)
 def test_a_full_disk_is_told_and_later_the_run_goes_on(name: str, tmp_path: Path, undisturbed, scored_benchmark: Path):
     expected, _ = undisturbed(name, scored_benchmark)

@@ -219,6 +219,15 @@ def test_every_job_of_a_sweep_is_tried(tmp_path):
     assert [item.name for item in sweep.iterdir()] == ["multirun.yaml"], "no job has left a folder"
 
 
+@pytest.mark.parametrize("overrides", [["trainer.strategy=ddp"], ["trainer.devices=2"], ["trainer.num_nodes=2"]])
+def test_a_sweep_whose_runs_start_processes_is_refused(tmp_path, overrides):
+    fixed = ["-m", "experiment=nap2", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'swept'}"]
+    ended = run_here("train.py", *fixed, *overrides, folder=tmp_path)
+    assert ended.code == 2, ended.errors
+    assert "subprocesses and -m do not go together" in ended.errors
+    assert "ddp_spawn" in ended.errors
+
+
 def damage_snapshot(folder: Path, recording: Path) -> list[str]:
     copy = folder / "recording"
     shutil.copytree(recording, copy)

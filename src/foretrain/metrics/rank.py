@@ -14,6 +14,8 @@ from foretrain.metrics.checks import FloatArray, complete_pair
 
 _VALUES_AT_ONCE = 1 << 22  # bounds the memory of many resamples of many networks
 
+_TINY = np.finfo(np.float64).tiny
+
 
 class Interval(NamedTuple):
     """A confidence interval."""
@@ -72,7 +74,8 @@ def kendall(truth: ArrayLike, score: ArrayLike) -> float:
 def pearson(truth: ArrayLike, score: ArrayLike) -> float:
     """Returns Pearson's linear correlation.
 
-    NaN means that there is nothing to compare: fewer than two networks, or a constant ``truth`` or ``score``.
+    NaN means that there is nothing to compare: fewer than two networks, a constant ``truth`` or ``score``, or an
+    infinite value.
 
     Args:
         truth: ``[n]``, what the networks reached. Higher is better.
@@ -82,6 +85,10 @@ def pearson(truth: ArrayLike, score: ArrayLike) -> float:
         ValueError: The arrays differ in shape or hold NaN.
     """
     truth, score = complete_pair(truth, score)
+    if not (np.isfinite(truth).all() and np.isfinite(score).all()):
+        return float("nan")
+    # Halved and over their largest, so that no difference and no square overflows
+    truth, score = (values / 2 / max(np.abs(values / 2).max(initial=0), _TINY) for values in (truth, score))
     constant = truth.size and (np.ptp(truth) == 0 or np.ptp(score) == 0)
     return float("nan") if constant else float(_pearson(truth, score))
 

@@ -81,7 +81,10 @@ def _reached(truth: FloatArray, selected: ArrayLike) -> FloatArray:
     """The truths of the set, each network once."""
     chosen = np.zeros(truth.shape, dtype=np.bool_)
     if np.size(selected):
-        chosen[np.asarray(selected)] = True
+        try:
+            chosen[np.asarray(selected)] = True
+        except IndexError as error:
+            raise ValueError(f"the selected set does not fit {truth.size} networks: {error}") from error
     if not chosen.any():
         raise ValueError("the selected set is empty. Give at least one network")
     reached: FloatArray = truth[chosen]

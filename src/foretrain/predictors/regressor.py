@@ -20,6 +20,8 @@ from foretrain.spaces.base import Architectures, SearchSpace
 Learned = TypeVar("Learned")
 Scores = dict[str, FloatArray]
 
+_LARGEST = 1e9
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
@@ -150,6 +152,9 @@ def _known(who: str, archs: Architectures, accuracies: ArrayLike, scores: ScoreC
     if values.shape != (len(archs),):
         raise DataError("accuracies", f"have shape {values.shape} for {len(archs)} networks", "Give one a network")
     there = np.isfinite(values)
+    if (np.abs(values[there]) > _LARGEST).any():
+        problem = f"hold {values[there][np.abs(values[there]).argmax()]:g}"
+        raise DataError("accuracies", problem, "Give percent, or another unit of that order")
     if there.sum() < fewest:
         problem = f"{there.sum()} networks with a known accuracy, {who} needs {fewest}"
         raise DataError("accuracies", problem, "Give more networks")

@@ -139,6 +139,12 @@ def _run_study(study: Study, frame: Frame, folder: RunFolder, plain: dict[str, A
 
 def _refuse_multirun_with_subprocesses(plain: Mapping[str, Any]) -> None:
     """Lightning's subprocess launcher repeats the command line, ``-m`` included: every rank would sweep again."""
-    strategy = str(plain["trainer"].get("strategy", "auto"))
-    if _in_multirun() and strategy.startswith("ddp") and "spawn" not in strategy:
+    trainer = plain["trainer"]
+    strategy = str(trainer.get("strategy", "auto"))
+    if strategy == "auto":
+        one = (1, "1", [0], [1])
+        launches = trainer.get("devices", "auto") not in one or trainer.get("num_nodes", 1) > 1
+    else:
+        launches = strategy.startswith(("ddp", "fsdp", "deepspeed")) and "spawn" not in strategy
+    if _in_multirun() and launches:
         raise ConfigError("trainer.strategy", "subprocesses and -m do not go together", strategy, "ddp_spawn, or no -m")
