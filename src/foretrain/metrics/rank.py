@@ -87,10 +87,9 @@ def pearson(truth: ArrayLike, score: ArrayLike) -> float:
     truth, score = complete_pair(truth, score)
     if not (np.isfinite(truth).all() and np.isfinite(score).all()):
         return float("nan")
-    # Halved and over their largest, so that no difference and no square overflows
-    truth, score = (values / 2 / max(np.abs(values / 2).max(initial=0), _TINY) for values in (truth, score))
-    constant = truth.size and (np.ptp(truth) == 0 or np.ptp(score) == 0)
-    return float("nan") if constant else float(_pearson(truth, score))
+    first, second = _within_one(truth), _within_one(score)
+    constant = first.size and (np.ptp(first) == 0 or np.ptp(second) == 0)
+    return float("nan") if constant else float(_pearson(first, second))
 
 
 def bootstrap_interval(
@@ -148,6 +147,13 @@ def _pearson(first: FloatArray, second: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore"):
         correlation: FloatArray = (first * second).sum(axis=-1) / scale
     return np.clip(correlation, -1, 1)
+
+
+def _within_one(values: FloatArray) -> FloatArray:
+    """The values over their largest, so that no difference and no square of them overflows."""
+    halves = values / 2
+    scaled: FloatArray = halves / max(np.abs(halves).max(initial=0), _TINY)
+    return scaled
 
 
 def _percentiles(values: FloatArray, level: float) -> Interval:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+_STEPS = ("training_step", "validation_step")
+_LOGGING = ("log", "log_dict")
+
 
 class Compile(Callback):
     """Compiles a module's training and validation steps, not its weights: checkpoints stay those of the plain module.
@@ -21,12 +24,14 @@ class Compile(Callback):
         self.dynamic = dynamic
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Puts the compiled steps in the place of the plain ones."""
-        for name in ("training_step", "validation_step"):
+        """Puts the compiled steps in the place of the plain ones; what they log is left to Lightning as it is."""
+        for name in _LOGGING:
+            setattr(pl_module, name, torch.compiler.disable(getattr(pl_module, name)))
+        for name in _STEPS:
             compiled = torch.compile(getattr(pl_module, name), backend=self.backend, dynamic=self.dynamic)
             setattr(pl_module, name, compiled)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the plain steps back."""
-        for name in ("training_step", "validation_step"):
+        """Gives the plain methods back."""
+        for name in (*_STEPS, *_LOGGING):
             vars(pl_module).pop(name, None)
