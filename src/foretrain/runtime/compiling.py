@@ -26,7 +26,7 @@ class Compile(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Puts the compiled steps in the place of the plain ones; what they log is left to Lightning as it is."""
         for name in _LOGGING:
-            setattr(pl_module, name, torch.compiler.disable(getattr(pl_module, name)))
+            setattr(pl_module, name, torch.compiler.disable(getattr(pl_module, name)))  # type: ignore[no-untyped-call]
         for name in _STEPS:
             compiled = torch.compile(getattr(pl_module, name), backend=self.backend, dynamic=self.dynamic)
             setattr(pl_module, name, compiled)
