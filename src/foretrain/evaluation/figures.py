@@ -189,13 +189,14 @@ def population_histograms(
     panels = figure.subplots(2, len(populations), squeeze=False, sharey="row")
     deepest = max(int(np.max(layers)) for _, layers in populations.values())
     for (upper, lower), (name, (accuracies, layers)) in zip(panels.T, populations.items(), strict=True):
-        upper.hist(np.asarray(accuracies), bins=25, range=(0, 100), color=_COLOURS[0], label="networks")
+        upper.hist(np.asarray(accuracies), bins=50, range=(0, 100), color=_COLOURS[0], label="networks")
         upper.set_title(name, fontsize=_FONT_SIZE)
         upper.set_xlabel("final test accuracy (%)", fontsize=_FONT_SIZE)
         lower.hist(np.asarray(layers), bins=np.arange(0.5, deepest + 1), color=_COLOURS[0], label="networks")
         lower.set_xlabel("trainable layers", fontsize=_FONT_SIZE)
-        _tidy(upper)
-        _tidy(lower)
+        for axes in (upper, lower):
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            _tidy(axes)
     for first in panels[:, 0]:
         first.set_ylabel("networks", fontsize=_FONT_SIZE)
     _finish(figure, path, "Final accuracies and depths", about)
