@@ -50,6 +50,8 @@ NAP2_TRANSFER_TINY = [
     "target.max_snapshots=3",
     *(f"{side}.{item}" for side in ("source", "target") for item in ("plan.epochs=2", "plan.batch_size=20")),
     *NAP2_TINY[-6:],
+    "attention.members=2",
+    "attention.max_epochs=2",
     "forest.trees=3",
     "batch=3",
 ]

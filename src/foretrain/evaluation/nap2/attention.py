@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from foretrain.evaluation.nap2.crossvalidation import OutOfFold
@@ -19,7 +18,7 @@ from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext, TrainerFactory
 from foretrain.snapshots.attention_training import AttentionSettings, fit_attention_predictor
 from foretrain.snapshots.batches import LayerBatch
-from foretrain.snapshots.storage import SnapshotFolder
+from foretrain.snapshots.storage import Integers, Maps
 from foretrain.snapshots.summaries import summarize_layers
 
 
@@ -33,22 +32,23 @@ class _Job:
     seed: int
 
 
-def layer_table(recorded: SnapshotFolder, index: pd.DataFrame, seen: FloatArray) -> LayerBatch:
-    """Returns the networks layer by layer, with what is seen from outside.
+def layer_table(maps: Maps, rows: Integers, lengths: Integers, *, seen: FloatArray, truth: FloatArray) -> LayerBatch:
+    """Returns networks layer by layer, with what is seen from outside.
 
     Args:
-        recorded: The recorded population.
-        index: The index of its networks.
+        maps: ``float16[n, t, 2, l, 100, 12]``, signed logarithms as stored.
+        rows: ``int64[n, l]``, valid rows of each layer, 0 for padding.
+        lengths: ``int64[n]``, snapshots of each network.
         seen: ``[n, t, c]``, the context.
+        truth: ``[n]``, final accuracies in percent.
     """
-    maps, rows, lengths = recorded.load_all(index["key"].to_list())
     deepest = int(np.flatnonzero(rows.any(axis=0)).max()) + 1
     return LayerBatch(
         layers=torch.from_numpy(summarize_layers(maps[:, :, :, :deepest], rows[:, :deepest])),
         rows=torch.from_numpy(rows[:, :deepest]),
         context=torch.from_numpy(seen).float(),
         lengths=torch.from_numpy(lengths),
-        target=torch.from_numpy(index["test_accuracy"].to_numpy(dtype=np.float32, copy=True)),
+        target=torch.tensor(truth, dtype=torch.float32),
         arch_id=torch.arange(len(rows)),
     )
 

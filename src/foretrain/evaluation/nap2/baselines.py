@@ -132,9 +132,10 @@ class Nap2Baselines(Study):
             inputs = gather_inputs(context, self.data, recorded, index, self.proxies)
         with timed(timings, "fit"):
             lstm = cross_validate(context, recorded, index, folds, self.autoencoder, self.predictor)
-            layers = layer_table(recorded, index, inputs.table(*OUTSIDE_BLOCKS))
-            attention = forecast_by_attention(context, layers, folds, self.attention)
             evidence = gather_evidence(index, lstm.forecast, folds)
+            snapshots = recorded.load_all(index["key"].to_list())
+            layers = layer_table(*snapshots, seen=inputs.table(*OUTSIDE_BLOCKS), truth=evidence.truth)
+            attention = forecast_by_attention(context, layers, folds, self.attention)
             forests = forecast_by_forests(context, forest_tables(inputs), evidence.truth, folds, self.forest)
         with timed(timings, "select"):
             forecasts = self._forecasts(evidence, attention.forecast, forests, index, folds)

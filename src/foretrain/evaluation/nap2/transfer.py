@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import Field
 
 from foretrain.evaluation.figures import (
@@ -16,10 +17,11 @@ from foretrain.evaluation.figures import (
     spearman_over_snapshots,
     squared_error_over_snapshots,
 )
+from foretrain.evaluation.nap2.attention import layer_table
 from foretrain.evaluation.nap2.competition import agents_table, losses_on_halves
 from foretrain.evaluation.nap2.crossvalidation import cross_validate
-from foretrain.evaluation.nap2.findings import BOTH, HALVING, LAST, LSTM, OUTSIDE, squared_error
-from foretrain.evaluation.nap2.folds import split_folds
+from foretrain.evaluation.nap2.findings import ATTENTION, BOTH, HALVING, LAST, LSTM, OUTSIDE, squared_error
+from foretrain.evaluation.nap2.folds import Fold, split_folds
 from foretrain.evaluation.nap2.forests import ForestSettings, fit_and_forecast
 from foretrain.evaluation.nap2.inputs import curve_inputs, depth_table, hyperparameter_inputs
 from foretrain.evaluation.nap2.judging import SNAPSHOTS_SHOWN, FloatArray
@@ -32,6 +34,8 @@ from foretrain.runtime.files import sha256
 from foretrain.runtime.seeding import derive_seed
 from foretrain.runtime.study import RunContext, Study
 from foretrain.search.agent import SelectionRule
+from foretrain.snapshots.attention_training import AttentionSettings, fit_attention_predictor
+from foretrain.snapshots.batches import LayerBatch
 from foretrain.snapshots.forecasting import forecast_accuracy
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.novelty import NoveltyCheck
@@ -56,11 +60,12 @@ class Nap2Transfer(Study):
         target: The population that is foreseen.
         autoencoder: Settings of the autoencoders.
         predictor: Settings of the LSTM.
+        attention: Settings of the attention over layers.
         forest: Settings of the forests.
         rule: The rule of the tables.
         grid: The rules of the figures.
         folds: Parts of the target that are selected from, and folds of the source that the check is judged on.
-        validation_share: Share of the source that early stopping of the LSTM looks at.
+        validation_share: Share of the source that early stopping of LSTM and attention looks at.
         batch: Networks that the check judges together.
     """
 
@@ -70,6 +75,7 @@ class Nap2Transfer(Study):
         target: SnapshotPopulation,
         autoencoder: AutoencoderSettings,
         predictor: PredictorSettings,
+        attention: AttentionSettings,
         forest: ForestSettings,
         rule: SelectionRule,
         grid: list[SelectionRule],
@@ -81,6 +87,7 @@ class Nap2Transfer(Study):
         self.target = target
         self.autoencoder = autoencoder
         self.predictor = predictor
+        self.attention = attention
         self.forest = forest
         self.rule = rule
         self.grid = grid
@@ -133,10 +140,25 @@ class Nap2Transfer(Study):
         )
         return {
             LSTM: forecast_accuracy(model, maps, rows, lengths),
+            ATTENTION: self._attend(context, source, target, final[0]),
             OUTSIDE: outside,
             BOTH: (outside + inside) / 2,
             LAST: target.curve("val_accuracy"),
         }
+
+    def _attend(self, context: RunContext, source: Recording, target: Recording, split: Fold) -> FloatArray:
+        """What attention over the source's layers says of the target, ``[n, t]``."""
+        module = fit_attention_predictor(
+            source.layers(),
+            torch.from_numpy(split.train),
+            torch.from_numpy(split.validation),
+            settings=self.attention,
+            trainer=context.trainer,
+            folder=context.folder.path / "fits" / "attention",
+            seed=derive_seed(context.seed, "attention"),
+        )
+        forecast: FloatArray = module.cpu()(target.layers()).double().numpy()
+        return forecast
 
     def _select(self, target: Recording, forecasts: dict[str, FloatArray], foreign: bool, seed: int) -> pd.DataFrame:
         order = np.random.default_rng(derive_seed(seed, "parts")).permutation(len(target.truth))
@@ -195,6 +217,10 @@ class Recording:
     def load(self) -> tuple[Maps, Integers, Integers]:
         """Returns feature maps, rows and lengths of these snapshots, as of :meth:`.SnapshotFolder.load_all`."""
         return load_first(self.folder, self.index, self.snapshots)
+
+    def layers(self) -> LayerBatch:
+        """Returns the networks layer by layer, beside what is seen from outside."""
+        return layer_table(*self.load(), seen=self.outside, truth=self.truth)
 
     def curve(self, name: str) -> FloatArray:
         """Returns a recorded curve, ``[n, t]``; NaN where a loss is not finite."""
@@ -354,7 +380,7 @@ def _loss_rows(losses: dict[str, FloatArray]) -> pd.DataFrame:
 
 def _ranks(forecasts: dict[str, FloatArray], target: Recording, foreign: bool) -> dict[str, FloatArray]:
     halving = -target.curve("val_loss")
-    agents = {f"agent: {name}": forecasts[name] for name in (LSTM, BOTH, OUTSIDE)}
+    agents = {f"agent: {name}": forecasts[name] for name in (LSTM, ATTENTION, BOTH, OUTSIDE)}
     return agents | {HALVING: halving, CHECKED: halving if foreign else forecasts[LSTM]}
 
 
