@@ -143,8 +143,13 @@ def test_extrapolated_labels_stand_in_the_order_of_the_scores(task: BenchmarkTas
     rows = task.known[:30]
     curves = task.benchmark.curves(rows, "toy", "valid", "mean", EPOCHS).astype(np.float64)
     forecast = extrapolate(curves[:, :6], EPOCHS)
+    order = forecast.score.argsort(kind="stable")
     labels = ExtrapolatedLabels(observed=6)(task, rows).accuracies
-    np.testing.assert_array_equal(labels[forecast.score.argsort(kind="stable")], np.sort(forecast.mean))
+    np.testing.assert_array_equal(labels[order], np.sort(forecast.mean))
+    helped = ExtrapolatedLabels(observed=6, finished=8)(task, rows).accuracies[8:]
+    order = extrapolate(curves[8:, :6], EPOCHS).score.argsort(kind="stable")
+    taught = extrapolate(curves[8:, :6], EPOCHS, finished=curves[:8])
+    np.testing.assert_array_equal(helped[order], np.sort(taught.mean))
 
 
 @pytest.mark.parametrize("correlation", [-1.0, -0.5, 0.0, 0.5, 1.0])

@@ -62,13 +62,13 @@ class TrueLabels(LabelSource):
 class ExtrapolatedLabels(LabelSource):
     """Trains every network for its first epochs and extrapolates the learning curve.
 
-    The labels are the forecasts' means in the order of their scores, which rank curves better where nothing has
-    finished.
+    The labels are the means of the forecasts, in the order of the scores of forecasts by the partial curves alone: a
+    few finished trainings tell the level well and the order badly.
 
     Attributes:
         observed: Epochs that every network is trained for.
-        finished: So many of the networks, the first ones, are trained to their end and teach how curves go on; 0 leaves
-            it to what the partial curves show.
+        finished: So many of the networks, the first ones, are trained to their end and teach where curves lead; 0
+            leaves it to what the partial curves show.
     """
 
     observed: Annotated[int, Field(ge=1)] = 20
@@ -83,16 +83,15 @@ class ExtrapolatedLabels(LabelSource):
         if self.observed >= horizon:
             allowed = f"less than the {horizon} epochs of a training"
             raise ConfigError("observed", "leaves nothing to extrapolate", self.observed, allowed)
-        accuracies = task.accuracy[rows].copy()
         few, rest = slice(self.finished), slice(self.finished, None)
-        found = extrapolate(
-            valid[rest, : self.observed],
-            horizon,
-            None if train is None else train[rest, : self.observed],
-            valid[few] if self.finished else None,
-            finished_train=None if train is None or not self.finished else train[few],
-        )
-        accuracies[rest] = np.sort(np.asarray(found.mean))[stats.rankdata(found.score, "ordinal") - 1]
+        accuracies = task.accuracy[rows].copy()
+        begun = valid[rest, : self.observed]
+        begun_train = None if train is None else train[rest, : self.observed]
+        found = shown = extrapolate(begun, horizon, begun_train)
+        if self.finished:
+            taught = None if train is None else train[few]
+            found = extrapolate(begun, horizon, begun_train, valid[few], finished_train=taught)
+        accuracies[rest] = np.sort(np.asarray(found.mean))[stats.rankdata(shown.score, "ordinal") - 1]
         seconds = training_seconds(task, rows)
         seconds[rest] *= self.observed / horizon
         return Labels(accuracies, float(seconds.sum()))
