@@ -68,7 +68,27 @@ def draw_populations(path: Path) -> None:
     figures.population_histograms(populations, path)
 
 
-DRAWINGS = [draw_selection, draw_scatter, draw_single_scatter, draw_spearman, draw_error, draw_populations]
+def draw_searches(path: Path) -> None:
+    parts = [
+        pd.DataFrame({"method": name, "x": np.arange(1, 101), "value": 10 / np.arange(1, 101) + place, "lower": np.nan})
+        for place, name in enumerate([*METHODS, "the whole space"])
+    ]
+    parts[0].loc[50:, "value"] = -np.inf
+    best = [figures.Reference(0.0, "best network")]
+    labels = ("networks evaluated", "error (%)")
+    table = pd.concat(parts).assign(upper=np.nan)
+    figures.lines_with_bands(table, path, "Searches", labels, "", best, background="the whole space", log_x=True)
+
+
+DRAWINGS = [
+    draw_selection,
+    draw_scatter,
+    draw_single_scatter,
+    draw_spearman,
+    draw_error,
+    draw_populations,
+    draw_searches,
+]
 
 
 @dataclass
@@ -148,6 +168,16 @@ def test_each_method_has_its_own_look(drawings: dict[str, Drawing]) -> None:
     lines = drawings["draw_spearman"].figure.axes[0].get_lines()
     assert [line.get_label() for line in lines] == METHODS
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == len(METHODS)
+
+
+def test_what_is_no_method_stays_in_the_background(drawings: dict[str, Drawing]) -> None:
+    axes = drawings["draw_searches"].figure.axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines) == ["best network", *METHODS, "the whole space"]
+    assert min(lines, key=lambda name: lines[name].get_zorder()) == "the whole space"
+    assert lines["the whole space"].get_marker() == "None"
+    assert len({lines[name].get_color() for name in METHODS}) == len(METHODS)
+    assert [label.get_text() for label in axes.get_xticklabels() if label.get_text() in {"1", "10", "100"}]
 
 
 def test_scatter_has_the_same_scale_on_both_axes(drawings: dict[str, Drawing]) -> None:

@@ -72,6 +72,13 @@ BUDGETS = {
     "emprox_embedding": [*PREDICTORS_TINY, "n_shown=9"],
     "emprox_grid": [*PREDICTORS_TINY, "n_test=9", "trials=1", "only=[k3_d16,k10_d16]"],
     "synthetic_proxies": [*SCORED, "n_train=[15]", "n_test=9", "trials=2"],
+    "compare_searches": [
+        "budget=14",
+        "runs=1",
+        "baselines.gcn.predictor.epochs=3",
+        "baselines.bananas.predictor.members=1",
+        "baselines.trees.predictor.encodings=[graph_features]",
+    ],
     "curve_budget": [*CURVES_TINY, "budgets=[0.02,0.05]"],
     "curve_ensembles": [*CURVES_TINY, "shares=[0.3]", "finished=5", "splits=2", "convergence_seconds=0.1"],
     "curve_initialisation": [*CURVES_TINY, "learning_rates=[0.2]", "prefit_shares=[0.5]", "seconds=0.05"],

@@ -29,6 +29,9 @@ _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
 _FONT_SIZE = 12
 _LETTERS_PER_INCH = 10
 _DPI = 150
+_BETWEEN_MARKS = 0.1
+"""Distance of a line's markers as a share of the diagonal of its axes."""
+
 _SELECTION_ROWS = (
     ("accuracy_difference", "points below the best network\n(lower is better)", False),
     ("top3_precision", "share of the true top 3 kept\n(higher is better)", True),
@@ -251,6 +254,8 @@ def lines_with_bands(
     about: str = "",
     references: Sequence[Reference] = (),
     limits: tuple[float, float] | None = None,
+    background: str | None = None,
+    log_x: bool = False,
 ) -> None:
     """Draws a line for each method, with a band where the table has one.
 
@@ -263,16 +268,27 @@ def lines_with_bands(
         about: What the networks were, in a few words; stands below the title.
         references: Lines to compare with.
         limits: Of the vertical axis, where not everything need be seen.
+        background: A line of the table that is no method; grey, behind all others.
+        log_x: Whether the horizontal axis is logarithmic.
     """
     figure = _figure(8, 5.6)
     axes = figure.subplots()
     for reference, dashes in zip(references, ("--", ":", "-.", (0, (5, 1))), strict=False):
         axes.axhline(reference.value, color="0.45", linestyle=dashes, linewidth=1.4, label=reference.label)
-    for method, style in _styles(table["method"]).items():
-        rows = table[table["method"] == method].sort_values("x").replace([np.inf, -np.inf], np.nan)
+    table = table.replace([np.inf, -np.inf], np.nan).sort_values("x", kind="stable")
+    methods = table[table["method"] != background]
+    for place, (method, style) in enumerate(_styles(methods["method"]).items()):
+        rows = methods[methods["method"] == method]
         axes.fill_between(rows["x"], rows["lower"], rows["upper"], color=style.colour, alpha=0.12, linewidth=0)
-        every = max(1, len(rows) // 12)
-        axes.plot(rows["x"], rows["value"], label=method, markevery=every, **style.line())
+        # By distance on the page; each method's begin elsewhere, so that they are seen where lines meet
+        marks = (place * _BETWEEN_MARKS / len(_COLOURS), _BETWEEN_MARKS)
+        axes.plot(rows["x"], rows["value"], label=method, markevery=marks, **style.line())
+    if background is not None:
+        rows = table[table["method"] == background]
+        axes.plot(rows["x"], rows["value"], label=background, color="0.55", linestyle="--", linewidth=2, zorder=0)
+    if log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     if limits is not None:
         axes.set_ylim(*limits)
     axes.set_xlabel(labels[0], fontsize=_FONT_SIZE)

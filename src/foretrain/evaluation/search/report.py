@@ -17,6 +17,8 @@ from foretrain.search.objectives import BenchmarkPool
 
 _BINS = 60
 _SHARE_SHOWN = 0.95
+_SPACE = "the whole space"
+_LARGEST = "largest possible"
 
 
 def write_report(
@@ -48,7 +50,7 @@ def write_report(
     runs = len(next(iter(searched.values())).members)
     sections = [
         f"# Searches on {task.name}",
-        about,
+        f"{about}.",
         "## What is found after how many networks",
         (
             f"Mean over {runs} runs of the judged error (percent) of the network that looks best so far, with its 95% "
@@ -68,6 +70,12 @@ def write_report(
         ),
         markdown_table(gain_rows(gains, targets)),
         "![Gain](figures/gain.png)",
+        (
+            "The gain is the sum of that of the sampling (what was chosen from, over the space) and that of the "
+            "predictor (the candidates, over what they were chosen from). The urn of what was chosen from pools all "
+            "rounds and runs too: where only one network reaches the target, the whole space as a sample has -3 dB, "
+            "not 0, since so many equal urns in one need about N draws, and one urn of N needs half as many."
+        ),
         "![Gain of the sampling](figures/gain_sampling.png)",
         "![Gain of the predictor](figures/gain_predictor.png)",
         "![Errors of the proposed networks](figures/proposals.png)",
@@ -106,8 +114,9 @@ def gain_rows(gains: dict[str, Gains], targets: Targets) -> pd.DataFrame:
 
 def _about(task: BenchmarkTask, pool: BenchmarkPool) -> str:
     seen, judge = task.target, task.judge or task.target
-    same = "which judges too" if task.judge is None else f"{judge.split} accuracy judges"
-    return f"{len(pool.space):,} different networks of {task.name}; searches see {seen.split} accuracy, {same}."
+    if task.judge is None:
+        return f"{task.name}, {len(pool.space):,} networks, seen and judged by {seen.split} accuracy"
+    return f"{task.name}, {len(pool.space):,} networks, seen by {seen.split}, judged by {judge.split} accuracy"
 
 
 def _draw_convergence(folder: Path, pool: BenchmarkPool, found: dict[str, Convergence], about: str) -> None:
@@ -133,21 +142,22 @@ def _draw_convergence(folder: Path, pool: BenchmarkPool, found: dict[str, Conver
         labels = ("networks evaluated", f"{name} error of the best so far (%)\nmean and deviation over runs")
         limits = (lowest - 0.05 * (highest - lowest), highest)
         path = folder / f"{name}_error.png"
-        lines_with_bands(pd.concat(parts), path, f"Convergence of the {name} error", labels, about, references, limits)
+        title = f"Convergence of the {name} error"
+        lines_with_bands(pd.concat(parts), path, title, labels, about, references, limits, log_x=True)
 
 
 def _draw_proposals(path: Path, pool: BenchmarkPool, searched: dict[str, Searched], about: str) -> None:
     """The source's figures 2 and 6: the density of the seen errors of all that was proposed."""
     errors = 100 - pool.seen
     edges = np.linspace(errors.min(), np.quantile(errors, _SHARE_SHOWN), _BINS + 1)
-    populations = {name: errors[item.proposed()] for name, item in searched.items()} | {"the whole space": errors}
+    populations = {name: errors[item.proposed()] for name, item in searched.items()} | {_SPACE: errors}
     parts = []
     for name, values in populations.items():
         density = np.histogram(values, edges)[0] / max(1, len(values)) / (edges[1] - edges[0])
         middles = (edges[:-1] + edges[1:]) / 2
         parts.append(pd.DataFrame({"method": name, "x": middles, "value": density, "lower": np.nan, "upper": np.nan}))
     labels = ("seen error (%)", "share of the proposed networks\nper point of error")
-    lines_with_bands(pd.concat(parts), path, "Errors of the proposed networks", labels, about)
+    lines_with_bands(pd.concat(parts), path, "Errors of the proposed networks", labels, about, background=_SPACE)
 
 
 def _draw_gains(folder: Path, gains: dict[str, Gains], targets: Targets, about: str) -> None:
@@ -156,8 +166,9 @@ def _draw_gains(folder: Path, gains: dict[str, Gains], targets: Targets, about: 
     on_grid = {name: gain.part(grid) for name, gain in gains.items()}
     label = ("target error (%)", "sample-efficiency gain (dB)")
     curves = {name: gain.whole for name, gain in on_grid.items()}
-    curves["largest possible"] = np.max([gain.limit for gain in on_grid.values()], axis=0)
-    lines_with_bands(_curves(curves, targets), folder / "gain.png", "Sample-efficiency gain", label, about)
+    curves[_LARGEST] = np.max([gain.limit for gain in on_grid.values()], axis=0)
+    path = folder / "gain.png"
+    lines_with_bands(_curves(curves, targets), path, "Sample-efficiency gain", label, about, background=_LARGEST)
     chose = {name: gain for name, gain in on_grid.items() if np.isfinite(gain.sampling).any()}
     for part in ("sampling", "predictor") if chose else ():
         curves = {name: getattr(gain, part) for name, gain in chose.items()}
