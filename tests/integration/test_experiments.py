@@ -77,7 +77,6 @@ BUDGETS = {
         "runs=1",
         "baselines.gcn.predictor.epochs=3",
         "baselines.bananas.predictor.members=1",
-        "baselines.trees.predictor.encodings=[graph_features]",
     ],
     "curve_budget": [*CURVES_TINY, "budgets=[0.02,0.05]"],
     "curve_ensembles": [*CURVES_TINY, "shares=[0.3]", "finished=5", "splits=2", "convergence_seconds=0.1"],
