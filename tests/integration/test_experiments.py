@@ -76,7 +76,8 @@ BUDGETS = {
         "budget=14",
         "runs=1",
         "baselines.gcn.predictor.epochs=3",
-        "baselines.bananas.predictor.members=1",
+        "baselines.bananas.predictor.members=2",
+        "baselines.nao.predictor.settings.epochs=20",
     ],
     "curve_budget": [*CURVES_TINY, "budgets=[0.02,0.05]"],
     "curve_ensembles": [*CURVES_TINY, "shares=[0.3]", "finished=5", "splits=2", "convergence_seconds=0.1"],
@@ -102,6 +103,7 @@ def test_every_experiment_has_a_tiny_budget():
 
 
 @pytest.mark.filterwarnings("ignore:.*1 of 5 training files")
+@pytest.mark.filterwarnings("ignore:the decoder gives back")
 @pytest.mark.parametrize("name", BUDGETS)
 def test_experiment_runs(
     name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
