@@ -57,6 +57,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkTask:
         Series("curve", "accuracy", "toy", "valid", EPOCHS): curves[:, None].astype(np.float32),
         Series("score", "hint", "toy"): score[:, None],
         Series("cost", "training_seconds", "toy", None, EPOCHS): np.full((60, 1), 24.0),
+        Series("cost", "hint_seconds", "toy"): np.full((60, 1), 0.5),
         Series("cost", "parameters", "toy"): np.arange(60.0)[:, None],
     }
     folder = tmp_path_factory.mktemp("benchmark") / "toy"
@@ -179,8 +180,11 @@ def test_initialise_and_query(task: BenchmarkTask):
     assert assisted.predictor.fill_report == {"hint": 19}
     assert assisted.training_seconds == 40 * 24
     np.testing.assert_array_equal(assisted.labels, task.accuracy[train])
-    forecast, seconds = query(assisted, test)
+    assert assisted.score_seconds == 40 * 0.5
+    forecast, score_seconds, seconds = query(assisted, test)
     assert spearman(task.accuracy[test], forecast.score) > 0.8
+    assert score_seconds == len(test) * 0.5
     assert seconds > 0
     plain = initialize(PREDICTORS["process"], task, train, TrueLabels(), NoScores(), seed=0)
     assert plain.predictor.fill_report == {}
+    assert plain.score_seconds == 0

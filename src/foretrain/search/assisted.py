@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -29,6 +30,7 @@ class AssistedPredictor:
         seed: Seed of the scores.
         labels: ``float64[n]``, the accuracies in percent that it was taught.
         training_seconds: What the labels cost; NaN where the benchmark does not say.
+        score_seconds: What the scores cost; NaN where the benchmark does not say.
         fit_seconds: Processor seconds of extrapolation and fit.
     """
 
@@ -38,7 +40,22 @@ class AssistedPredictor:
     seed: int
     labels: FloatArray
     training_seconds: float
+    score_seconds: float
     fit_seconds: float
+
+
+class Answer(NamedTuple):
+    """What a predictor says of networks that nobody trained.
+
+    Attributes:
+        forecast: The forecast.
+        score_seconds: What the scores of the networks cost; NaN where the benchmark does not say.
+        query_seconds: Processor seconds that the predictor took.
+    """
+
+    forecast: Forecast
+    score_seconds: float
+    query_seconds: float
 
 
 def initialize(
@@ -62,21 +79,27 @@ def initialize(
     archs = task.benchmark.architectures[torch.from_numpy(rows)]
     predictor = make(space=task.space, seed=seed)
     predictor.fit(archs, labelled.accuracies, scores(task, rows, seed) or None)
-    fit_seconds = time.process_time() - started
-    return AssistedPredictor(predictor, task, scores, seed, labelled.accuracies, labelled.seconds, fit_seconds)
+    return AssistedPredictor(
+        predictor=predictor,
+        task=task,
+        scores=scores,
+        seed=seed,
+        labels=labelled.accuracies,
+        training_seconds=labelled.seconds,
+        score_seconds=scores.seconds(task, rows),
+        fit_seconds=time.process_time() - started,
+    )
 
 
-def query(assisted: AssistedPredictor, rows: Rows) -> tuple[Forecast, float]:
+def query(assisted: AssistedPredictor, rows: Rows) -> Answer:
     """Foresees networks without training any (algorithm 6).
 
     Args:
         assisted: What :func:`initialize` returned.
         rows: The networks.
-
-    Returns:
-        The forecast and the processor seconds it took; computing published scores is not among them.
     """
     started = time.process_time()
     archs = assisted.task.benchmark.architectures[torch.from_numpy(rows)]
     scores = assisted.scores(assisted.task, rows, assisted.seed) or None
-    return assisted.predictor.predict(archs, scores), time.process_time() - started
+    forecast = assisted.predictor.predict(archs, scores)
+    return Answer(forecast, assisted.scores.seconds(assisted.task, rows), time.process_time() - started)

@@ -141,6 +141,10 @@ class ScoreSource(ABC):
     def __call__(self, task: BenchmarkTask, rows: Rows, seed: int) -> dict[str, FloatArray]:
         """Returns the scores ``float64[n]`` of some rows by name, higher is better; NaN for none."""
 
+    def seconds(self, task: BenchmarkTask, rows: Rows) -> float:
+        """Returns what it took to compute the scores of some rows; NaN where the benchmark does not say."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class NoScores(ScoreSource):
@@ -166,6 +170,14 @@ class PublishedScores(ScoreSource):
     def __call__(self, task: BenchmarkTask, rows: Rows, seed: int) -> dict[str, FloatArray]:
         """Returns the columns of the table."""
         return {name: task.benchmark.scores(name, rows, self.dataset) for name in self.names}
+
+    def seconds(self, task: BenchmarkTask, rows: Rows) -> float:
+        """Returns the sum over networks and scores, each computed on its own; those without a time count nothing."""
+        try:
+            costs = [task.benchmark.cost(rows, f"{name}_seconds", self.dataset) for name in self.names]
+        except DataError:
+            return float("nan")
+        return float(np.nansum(costs))
 
 
 @dataclass(frozen=True)

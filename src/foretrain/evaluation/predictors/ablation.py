@@ -94,25 +94,31 @@ class AblatePredictor(Study):
         trials = judge_trials(forecasts)
         reference = f"{next(iter(self.labels))} {next(iter(self.scores))} {self.n_train[-1]}"
         summary = summarise(trials, context.seed, reference)
-        costs = forecasts.groupby("predictor", sort=False)["training_seconds"].mean() / 3600
-        summary["training_hours"] = summary["predictor"].map(costs)
-        quality = forecasts.groupby("predictor", sort=False)["labels_spearman"].mean()
-        summary["labels_spearman"] = summary["predictor"].map(quality)
+        costs = forecasts.groupby("predictor", sort=False)[
+            ["training_seconds", "score_seconds", "labels_spearman"]
+        ].mean()
+        summary["training_hours"] = summary["predictor"].map(costs["training_seconds"] / 3600)
+        for column in ("score_seconds", "labels_spearman"):
+            summary[column] = summary["predictor"].map(costs[column])
         folder.write_metrics(flat_metrics(summary))
         folder.write_table("ablation", summary)
-        folder.write_predictions(forecasts.drop(columns=["fit_seconds", "query_seconds", "labels_spearman"]))
+        folder.write_predictions(
+            forecasts.drop(columns=["fit_seconds", "query_seconds", "labels_spearman", "score_seconds"])
+        )
         folder.write_provenance(
             context.seed, {f"{self.benchmark.name}/benchmark.json": self.benchmark.benchmark.sha256}
         )
         about = (
             f"{self.benchmark.name}, {self.trials} splits, {self.n_test} networks judged. Names: labels, scores, and "
             f"how many networks were learned from. Differences are to {reference}. Labels: Spearman's correlation of "
-            "the labels that were learned from with the truth."
+            "the labels that were learned from with the truth. Hours: to train what was learned from. Seconds: for "
+            "the scores of one network."
         )
         spread_over_trials(trials, summary["predictor"].tolist(), folder.figures / "ablation.png", about)
         table = readable(summary)
         table["labels"] = [f"{quality:.3f}" for quality in summary["labels_spearman"]]
         table["training hours"] = summary["training_hours"].to_numpy()
+        table["score seconds"] = summary["score_seconds"].to_numpy()
         sections = ["# Cheap labels and cheap scores", about, markdown_table(table), "![](figures/ablation.png)"]
         folder.write_report("\n\n".join(sections) + "\n")
         print_variants(summary)
@@ -149,7 +155,7 @@ def run_variant(variant: Variant) -> Record:
     task = opened(variant.task)
     train, test = variant.split
     assisted = initialize(variant.make, task, train, variant.labels, variant.scores, variant.seed)
-    forecast, query_seconds = query(assisted, test)
+    forecast, score_seconds, query_seconds = query(assisted, test)
     mean = np.full(len(test), np.nan) if forecast.mean is None else np.asarray(forecast.mean)
     return {
         "row": test.tolist(),
@@ -158,6 +164,7 @@ def run_variant(variant: Variant) -> Record:
         "mean": mean.tolist(),
         "labels_spearman": spearman(task.accuracy[train], assisted.labels),
         "training_seconds": assisted.training_seconds,
+        "score_seconds": (assisted.score_seconds + score_seconds) / (len(train) + len(test)),
         "fit_seconds": assisted.fit_seconds,
         "query_seconds": query_seconds,
     }
