@@ -66,11 +66,11 @@ def growth_in_batch(curves: FloatArray, reached: FloatArray, horizon: int) -> Fl
         reached: ``[n]``, their levels.
         horizon: The final epoch.
     """
-    summary, alone = CurveSummary.of(curves), growth_alone(curves, reached, horizon)
+    summary = CurveSummary.of(curves)
     halves = _Halves.of(curves, summary.length, reached)
     rule = None if halves is None else halves.rule()
     if rule is None:
-        return alone
+        return growth_alone(curves, reached, horizon)
     heterogeneous, factor = rule
     exponents = summary.exponent if heterogeneous else _shared(summary)
     growth: FloatArray = factor**_TRUST * _power_law(exponents, summary, horizon)
