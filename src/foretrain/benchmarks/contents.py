@@ -61,6 +61,8 @@ class Series:
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise DataError("benchmark series", f"unknown kind '{self.kind}'", f"Known are {', '.join(_KINDS)}")
+        if not self.seeds:
+            raise DataError("benchmark series", f"{self.path} has no seeds", "Name at least one")
         for part in (*self._parts(), *map(str, self.seeds)):
             _check_label(part, "benchmark series")
         if self.kind == "curve" and not _are_epochs(self.epochs_observed, self.epochs):

@@ -12,6 +12,7 @@ Nothing is pickled. The folder appears only when all of it is written.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -19,13 +20,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 
 from foretrain.benchmarks.catalog import MANIFEST
 from foretrain.benchmarks.contents import Contents, Description, Series, check_contents
@@ -162,7 +164,7 @@ def map_architectures(folder: str | Path, kind: type[Batch], length: int) -> Bat
     paths = [Path(folder) / _architecture_file(field.name) for field in fields(kind)]
     try:
         batch = kind(*(torch.from_numpy(_map(path)) for path in paths))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DataError(Path(folder) / ARCHITECTURES, str(error), _IMPORT_AGAIN) from error
     if len(batch) != length:
         raise DataError(Path(folder) / ARCHITECTURES, f"holds {len(batch)}, not {length}", _IMPORT_AGAIN)
@@ -220,19 +222,28 @@ def _manifest_json(contents: Contents, folder: Path, files: list[Path]) -> dict[
     }
 
 
+@dataclass(frozen=True)
+class _File:
+    """What the manifest says of a file."""
+
+    bytes: int
+    sha256: str
+
+
 def _parse_manifest(content: dict[str, Any]) -> Manifest:
+    files = _typed(dict[str, _File], content["files"])
     return Manifest(
-        description=Description(**content["description"]),
-        length=int(content["architectures"]),
-        has_keys=bool(content["keys"]),
-        series=tuple(_parse_series(item) for item in content["series"]),
-        files={str(name): (int(item["bytes"]), str(item["sha256"])) for name, item in content["files"].items()},
+        description=_typed(Description, content["description"]),
+        length=_typed(Annotated[int, Field(ge=0, lt=1 << 40)], content["architectures"]),
+        has_keys=_typed(bool, content["keys"]),
+        series=_typed(tuple[Series, ...], content["series"]),
+        files={name: (file.bytes, file.sha256) for name, file in files.items()},
     )
 
 
-def _parse_series(item: dict[str, Any]) -> Series:
-    observed = item["observed"]
-    return Series(**{**item, "seeds": tuple(item["seeds"]), "observed": observed and tuple(observed)})
+def _typed(kind: Any, value: object) -> Any:  # noqa: ANN401 - any type hint, and a value of it
+    """JSON as an object of a type, of which it must have the very form (a ValueError else)."""
+    return TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
 
 
 def _check_file(folder: Path, name: str, size: int) -> None:

@@ -144,7 +144,13 @@ class Benchmark:
     def architectures(self) -> Architectures:
         """The n architectures as one batch of the space."""
         kind: type[Architectures] = get_type_hints(type(self.space).parse)["return"]
-        return map_architectures(self.folder, kind, len(self))
+        found = map_architectures(self.folder, kind, len(self))
+        wanted = self.space.parse(self.names[:1])
+        for column, example in zip(found.tensors(), wanted.tensors(), strict=True):
+            if column.dtype != example.dtype or column.shape[1:] != example.shape[1:]:
+                problem = f"holds architectures as {column.dtype}{list(column.shape)}, which {self.space.name} has not"
+                raise DataError(self.folder, problem, "Delete the folder and import the benchmark again")
+        return found
 
     @cached_property
     def keys(self) -> list[str]:
