@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faults import JOBS, Fault, overrides_of, records_of, results_of, run_job
-from scripts import command
+from scripts import run_here
 
 KILLS = int(os.environ.get("FORETRAIN_STRESS_KILLS", "3"))
 """Kills of each experiment; ``make stress`` sets more."""
@@ -111,22 +111,19 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, undisturbed, scored_
 
 
 def test_a_read_only_folder_is_refused(tmp_path: Path, scored_benchmark: Path):
-    if os.geteuid() == 0:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)], check=False, capture_output=True
-        )
-        if mounted.returncode:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    is_root = os.geteuid() == 0
+    if is_root:
+        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(closed)]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
             pytest.skip("nothing can be mounted here, and to root no folder is read-only")
     else:
-        tmp_path.chmod(0o500)
+        closed.chmod(0o500)
     try:
-        job = overrides_of("search", tmp_path / "work", scored_benchmark)
-        ended = subprocess.run(
-            command("train.py", *job), capture_output=True, text=True, check=False, cwd=scored_benchmark, timeout=300
-        )
+        ended = run_here("train.py", *overrides_of("search", closed / "work", scored_benchmark), folder=tmp_path)
     finally:
-        if os.geteuid() == 0:
-            subprocess.run(["umount", str(tmp_path)], check=True)
-    assert ended.returncode == 1
-    assert "Choose another run_dir" in ended.stderr
-    assert "Traceback" not in ended.stderr
+        if is_root:
+            subprocess.run(["umount", str(closed)], check=True)
+    assert ended.code == 1
+    assert "Choose another run_dir" in ended.errors
