@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from foretrain.benchmarks.task import BenchmarkTask
+from foretrain.curves.forecasting import extrapolate
 from foretrain.curves.module import PrefitInitialisation, StandardInitialisation, TwoPointInitialisation
 from foretrain.evaluation.curves.judging import zero_shot
 from foretrain.evaluation.curves.population import curve_population
@@ -69,7 +70,7 @@ class CurveBudget(Study):
                 rows.append(row | {"lower": bounds.lower, "upper": bounds.upper})
                 advance()
         table = pd.DataFrame(rows)
-        ours = spearman(final, zero_shot(population, epochs, 0.9).score)
+        ours = spearman(final, extrapolate(partial, population.horizon).score)
         names = table["method"].str.replace(" ", "_") + table["x"].map("/spearman@{:g}s".format)
         metrics = dict(zip(names, table["value"].astype(float), strict=True))
         context.folder.write_metrics(metrics | {"zero_shot/spearman": ours})
@@ -77,9 +78,12 @@ class CurveBudget(Study):
         context.folder.write_provenance(context.seed, {self.benchmark.name: self.benchmark.benchmark.sha256})
         references = [
             Reference(spearman(final, partial.max(axis=1)), "best so far"),
-            Reference(ours, "zero-shot forecast, no gradient fit"),
+            Reference(ours, "zero-shot score of the same curves"),
         ]
-        labels = ("seconds of the source for each model and curve", "Spearman with the final value (higher is better)")
+        if population.train is not None:
+            with_train = spearman(final, zero_shot(population, epochs, 0.9).score)
+            references.append(Reference(with_train, "zero-shot score with training curves"))
+        labels = ("seconds of the source for each model and curve", "Spearman with the final value\n(higher is better)")
         path = context.folder.figures / "budget.png"
         lines_with_bands(table, path, "Ranking over the budget of a fit", labels, self.benchmark.name, references)
         about = (
