@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from foretrain.metrics.error import mae
@@ -288,7 +288,9 @@ def lines_with_bands(
         axes.plot(rows["x"], rows["value"], label=background, color="0.55", linestyle="--", linewidth=2, zorder=0)
     if log_x:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if limits is not None:
         axes.set_ylim(*limits)
     axes.set_xlabel(labels[0], fontsize=_FONT_SIZE)

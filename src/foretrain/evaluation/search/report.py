@@ -17,6 +17,7 @@ from foretrain.search.objectives import BenchmarkPool
 
 _BINS = 60
 _SHARE_SHOWN = 0.95
+_FIRST_SHOWN = 4
 _SPACE = "the whole space"
 _LARGEST = "largest possible"
 
@@ -134,11 +135,12 @@ def _draw_convergence(folder: Path, pool: BenchmarkPool, found: dict[str, Conver
             values = getattr(convergence, name)
             mean, spread = values.mean(axis=0), values.std(axis=0)
             x = np.arange(1, len(mean) + 1)
-            parts.append(
-                pd.DataFrame({"method": method, "x": x, "value": mean, "lower": mean - spread, "upper": mean + spread})
+            line = pd.DataFrame(
+                {"method": method, "x": x, "value": mean, "lower": mean - spread, "upper": mean + spread}
             )
+            parts.append(line[_FIRST_SHOWN - 1 :])
         lowest = references[0].value
-        highest = max(part["value"].iloc[min(10, len(part) - 1)] for part in parts)
+        highest = max(part["value"].iloc[min(10 - _FIRST_SHOWN, len(part) - 1)] for part in parts)
         labels = ("networks evaluated", f"{name} error of the best so far (%)\nmean and deviation over runs")
         limits = (lowest - 0.05 * (highest - lowest), highest)
         path = folder / f"{name}_error.png"
