@@ -259,6 +259,16 @@ def test_as_the_source_writes_it_most_ascents_end_where_no_cell_is(hill: GCNRank
     np.testing.assert_allclose(ends.scores.numpy(), hill.predict(ends.archs).score, atol=1e-5)
 
 
+def test_where_no_ascent_ends_in_a_member_the_search_draws_at_random(hill: GCNRanker):
+    base = NASBench101()
+    space = FiniteSpace(base, base.sample(40, _generator(41)))
+    history = History.empty(space).extended(Members(torch.arange(6)), Outcome(np.arange(6.0), ("",) * 6))
+    sampler = MaximumLikelihood(10, steps=40, keep="end")
+    assert len(sampler.sample(space, history, hill, _generator(42))) == 0
+    strategy = PredictorSearch(space, predictor=GCN, sampler=sampler)
+    assert len(strategy.propose(history, _generator(43)).archs) == 4
+
+
 def test_the_largest_shadows_are_the_edges_that_stay():
     relaxation = NASBench101().relaxation()
     edges = torch.rand(20, 7, 7, generator=_generator(31)) - 0.2
