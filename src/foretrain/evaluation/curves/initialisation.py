@@ -81,7 +81,8 @@ class CurveInitialisation(Study):
         lines = table.rename(columns={"rate": "x", "mae": "value"}).assign(lower=float("nan"), upper=float("nan"))
         lines["method"] = lines["initialisation"] + " " + lines["setting"]
         labels = ("learning rate of the curves", "mean absolute error of the fits (points)")
-        lines_with_bands(lines, context.folder.figures / "rates.png", "Initialisations", labels, self.benchmark.name)
+        path = context.folder.figures / "rates.png"
+        lines_with_bands(lines, path, "Initialisations", labels, self.benchmark.name, log_x=True)
         about = (
             f"{len(partial)} networks, {epochs} of {population.horizon} epochs observed; mean absolute error of the "
             "fits on the observed epochs in points, and Spearman of the forecast with the final value. "
