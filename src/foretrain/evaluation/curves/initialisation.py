@@ -79,7 +79,8 @@ class CurveInitialisation(Study):
         context.folder.write_predictions(table)
         context.folder.write_provenance(context.seed, {self.benchmark.name: self.benchmark.benchmark.sha256})
         lines = table.rename(columns={"rate": "x", "mae": "value"}).assign(lower=float("nan"), upper=float("nan"))
-        lines["method"] = lines["initialisation"] + " " + lines["setting"]
+        # one line for each share: the rate of the average goes with that of the curves
+        lines["method"] = lines["initialisation"] + " " + lines["setting"].str.split(" at ").str[0]
         labels = ("learning rate of the curves", "mean absolute error of the fits (points)")
         path = context.folder.figures / "rates.png"
         lines_with_bands(lines, path, "Initialisations", labels, self.benchmark.name, log_x=True)
