@@ -29,6 +29,7 @@ FACTORIES = {
     "random cuts": partial(RandomForest, trees=10, random_cuts=True, transform="log_error"),
     "boosting": partial(BoostedTrees, encodings=["path_features", "one_hot"], trees=20),
     "xgboost": partial(XGBoost, trees=10),
+    "boosted forests": partial(XGBoost, trees=5, grown_at_once=3),
     "lightgbm": partial(LightGBM, trees=10),
     "process": partial(GaussianProcessRegressor, encodings=["path_features"]),
     "processes": partial(GaussianProcessRegressor, encodings=["path_features", "one_hot"], logarithms=True),

@@ -71,11 +71,12 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
         encodings: Encodings whose columns are put side by side.
         use_scores: Whether scores that are given become columns too.
         transform: What is learned in place of the accuracy.
-        trees: Number of trees.
+        trees: Number of steps, each of one tree or several.
         learning_rate: What each tree's answer is multiplied by.
         depth: Depth of the trees.
         rows: Share of the networks that a tree learns from.
         share: Share of the columns that a tree sees.
+        grown_at_once: Trees that are grown in each step, each on its own networks and columns; their mean is a step.
 
     Raises:
         ConfigError: XGBoost is not installed.
@@ -93,6 +94,7 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
         depth: Count = 4,
         rows: Share = 0.8,
         share: Share = 0.5,
+        grown_at_once: Count = 1,
     ) -> None:
         super().__init__(space, seed, encodings, use_scores, transform)
         self.trees = trees
@@ -100,6 +102,7 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
         self.depth = depth
         self.rows = rows
         self.share = share
+        self.grown_at_once = grown_at_once
         self._library = import_extra("xgboost", _EXTRA)
 
     def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> XGBoostTrees:
@@ -108,6 +111,7 @@ class XGBoost(TabularRegressor[XGBoostTrees]):
             "max_depth": self.depth,
             "subsample": self.rows,
             "colsample_bytree": self.share,
+            "num_parallel_tree": self.grown_at_once,
             "tree_method": "exact" if len(columns) < 2000 else "hist",
             "seed": numpy_seed(self.seed) % 2**31,
             "nthread": 1,

@@ -62,8 +62,9 @@ class TrueLabels(LabelSource):
 class ExtrapolatedLabels(LabelSource):
     """Trains every network for its first epochs and extrapolates the learning curve.
 
-    The labels are the means of the forecasts. Their order is the mean of two: that of forecasts which finished trainings
-    teach, and that of forecasts by the partial curves alone. On some tasks the one is better, on others the other.
+    The labels are the means of the forecasts. Their order is the mean of two: that of forecasts which finished
+    trainings teach, and that of forecasts by the partial curves alone. On some tasks the one is better, on others the
+    other.
 
     Attributes:
         observed: Epochs that every network is trained for.
