@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch import LightningModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from foretrain.integrations.command import app
+from foretrain.integrations.command import app, main
 from foretrain.runtime.config import check, to_plain
+from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.run import Frame, split_root
 from foretrain.runtime.study import Prediction, Study
 from foretrain.spaces.nasbench201 import NASBench201
@@ -33,10 +34,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def commands(start: str) -> list[object]:
-    """The commands of all pages that begin like this, without it, as test parameters."""
+def commands(start: str, names: Sequence[str] = ()) -> list[object]:
+    """The commands of all pages, or of those named, that begin like this, without it, as test parameters."""
     found: dict[tuple[str, ...], str] = {}
     for page in PAGES:
+        if names and page.name not in names:
+            continue
         for line in "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[: len(start.split())] == start.split():
@@ -85,6 +88,48 @@ def test_foretrain_commands_are_understood(words):
     command = group.get_command(None, words[0])
     assert command is not None, f"no command {words[0]}"
     command.make_context(words[0], words[1:])
+
+
+CANDIDATES = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+"""
+
+
+@pytest.fixture
+def at_hand(home, tmp_path) -> None:
+    """The files that the pages' commands name: a network, images, curves of runs, and a run."""
+    (tmp_path / "candidates.py").write_text(CANDIDATES)
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "images.npz", x=draw.random((12, 1, 8, 8), dtype=np.float32), y=np.arange(12) % 3)
+    runs = [
+        f"{run},{epoch},{90 - 60 * epoch**-0.5 - run}" for run in range(7) for epoch in range(1, 201 if run else 41)
+    ]
+    for name in ("history.csv", "runs.csv"):
+        (tmp_path / name).write_text("\n".join(["run,epoch,value", *runs]))
+    folder = RunFolder(tmp_path / "runs" / "nap2")
+    folder.write_config({"name": "nap2"})
+    folder.write_metrics({"test/spearman": 0.5})
+    folder.write_report("# Report\n")
+    folder.write_provenance(0, {})
+
+
+@pytest.mark.usefixtures("at_hand")
+@pytest.mark.parametrize("words", commands("foretrain", ["README.md", "index.md", "tutorials.md"]))
+def test_foretrain_commands_run(words, monkeypatch, capsys):
+    if words[0] == "doctor":
+        return  # its verdict is about the machine
+    monkeypatch.setattr(sys, "argv", ["foretrain", *words])
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    assert not code, capsys.readouterr().err
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", commands("python"))
