@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -84,3 +86,20 @@ def test_the_oldest_versions_are_the_lower_bounds():
     assert pins["torch"] == "2.6"
     assert pins["lightning"] == "2.6.4"
     assert len(pins) == len(PROJECT["dependencies"])
+
+
+def test_the_wheel_has_all_that_the_package_reads(tmp_path: Path):
+    """Built without the network; ``make wheel`` installs it, and what it needs, where there is nothing else."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
+    shutil.copytree(ROOT / "src", source / "src", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", tmp_path / "dist", source]
+    subprocess.run([*pip, *wheel], check=True)
+    (built,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("foretrain/")}
+    wanted = [path for path in (source / "src" / "foretrain").rglob("*") if path.is_file()]
+    assert packed == {path.relative_to(source / "src").as_posix() for path in wanted}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,3 +45,34 @@ def test_bad_json_names_file_and_remedy(tmp_path):
 def test_sha256_is_the_standard_one(tmp_path):
     (tmp_path / "f").write_bytes(b"abc" * 1_000_000)
     assert sha256(tmp_path / "f") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+
+
+def test_a_file_is_readable_at_any_moment_of_being_written(tmp_path):
+    path = tmp_path / "index.json"
+    write_json(path, {"rows": []})
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(lambda: [write_json(path, {"rows": list(range(n))}) for n in range(100)])
+        seen = [len(read_json(path)["rows"])]
+        while not writing.done():
+            seen.append(len(read_json(path)["rows"]))
+    assert seen == sorted(seen)
+    assert len(read_json(path)["rows"]) == 99
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG])
+def test_a_disk_that_takes_no_more_is_told_and_the_old_file_stays(tmp_path, monkeypatch, number):
+    write_json(tmp_path / "a.json", 1)
+
+    def full(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"a\.json: cannot be written .*the same command goes on"):
+        write_json(tmp_path / "a.json", 2)
+    assert read_json(tmp_path / "a.json") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_other_errors_of_a_write_come_through(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.json"):
+        (tmp_path / "nowhere").read_text()
