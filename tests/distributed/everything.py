@@ -23,6 +23,7 @@ from foretrain.predictors.mlp import LabelledColumns, PerceptronEnsemble
 from foretrain.predictors.module import NetworkModule
 from foretrain.runtime.predictions import PredictionTable
 from foretrain.runtime.quiet import quiet_lightning
+from foretrain.runtime.ranks import part
 from foretrain.runtime.study import TrainerFactory
 from foretrain.runtime.tables import IndexLoader, TableData
 from foretrain.snapshots.batches import SnapshotBatch
@@ -163,3 +164,4 @@ def run(folder: Path) -> Results:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     run(Path(sys.argv[1]))
+    part()
