@@ -131,7 +131,7 @@ def draw() -> None:
     }
     for name, (sampler, runs) in samplers.items():
         needed = seconds(lambda sampler=sampler: sampler.sample(space, history, ranker, generator), runs)
-        print(f"{sampler.size:,} networks by {name} sampling: {needed:.2f} processor seconds")
+        print(f"{sampler.size:,} networks by {name} sampling: {needed:.3f} processor seconds")
 
 
 def climb_up() -> None:
