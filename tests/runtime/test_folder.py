@@ -37,3 +37,17 @@ def test_a_config_is_not_replaced_by_another(tmp_path):
     folder.write_config({"seed": 0})
     with pytest.raises(DataError, match="belongs to another config"):
         folder.write_config({"seed": 1})
+
+
+def test_an_interrupted_run_may_go_on_elsewhere(tmp_path):
+    RunFolder(tmp_path).write_config({"seed": 0, "parallel": {"workers": 1}})
+    RunFolder(tmp_path).write_config({"seed": 0, "parallel": {"workers": 8, "gpus": 0.5}})
+    with pytest.raises(DataError, match="belongs to another config"):
+        RunFolder(tmp_path).write_config({"seed": 1, "parallel": {"workers": 8}})
+
+
+@pytest.mark.parametrize("content", [b"seed: [", b"\x00\xff", b"- 1", b""])
+def test_a_damaged_config_is_named(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(DataError, match=r"config\.yaml: (not a readable config|this run folder belongs to another)"):
+        RunFolder(tmp_path).write_config({"seed": 0})

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+import yaml
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
@@ -75,7 +76,7 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-        if path.exists() and _what_decides(OmegaConf.load(path)) != _what_decides(OmegaConf.create(text)):
+        if path.exists() and _what_decides(_read_config(path)) != _what_decides(OmegaConf.create(text)):
             raise DataError(path, "this run folder belongs to another config", "Choose another run_dir or delete it")
         write_text(path, text)
 
@@ -119,6 +120,13 @@ class RunFolder:
             "data_sha256": dict(data),
         }
         write_json(self.path / "provenance.json", content)
+
+
+def _read_config(path: Path) -> Any:  # noqa: ANN401 - OmegaConf's
+    try:
+        return OmegaConf.load(path)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(path, f"not a readable config ({error})", "Choose another run_dir or delete it") from error
 
 
 def _what_decides(config: Any) -> dict[Any, Any]:  # noqa: ANN401 - OmegaConf's
