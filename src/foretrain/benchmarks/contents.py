@@ -28,6 +28,7 @@ SINGLE = "single"
 
 _KINDS = ("final", "curve", "cost", "score")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ def _are_epochs(observed: Sequence[int], epochs: int | None) -> bool:
 
 
 def _check_label(text: str, what: str) -> None:
+    if len(text) > _LONGEST_LABEL:
+        raise DataError(what, f"'{text[:20]}...' is too long for a file name", f"At most {_LONGEST_LABEL} characters")
     if not _LABEL.fullmatch(text):
         allowed = "Use letters, digits and _ . + - and begin with a letter or digit"
         raise DataError(what, f"'{text}' cannot be part of a file name", allowed)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foretrain.errors import ConfigError, DataError
 from foretrain.runtime.files import atomic_path
-from foretrain.runtime.reading import load_archive, parquet_within_bounds
+from foretrain.runtime.reading import load_archive, load_table
 
 STREAM = "-"
 WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
@@ -43,7 +43,7 @@ def read_table(source: str | Path) -> pd.DataFrame:
         raise DataError(source, f"cannot be read ({error.strerror})", "Give a CSV, Parquet or npz file") from error
     try:
         if content.startswith(_PARQUET):
-            return _as_text(pd.read_parquet(parquet_within_bounds(io.BytesIO(content))))
+            return _as_text(load_table(io.BytesIO(content)))
         if content.startswith(_ARCHIVE):
             return _as_text(_from_archive(content, source))
         return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, skip_blank_lines=False)

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 
 from foretrain.errors import DataError
 from foretrain.integrations.run_forecast import FloatArray
-from foretrain.runtime.reading import parquet_within_bounds
+from foretrain.runtime.reading import load_table
 
-
-def _read_parquet(file: Path) -> pd.DataFrame:
-    return pd.read_parquet(parquet_within_bounds(file))
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": _read_parquet}
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": load_table}
 _SHOWN = 12
 _FIRST_LINE = 2  # the header is the first
 _LAST_EPOCH = 1_000_000

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-Source = TypeVar("Source", str, Path, io.BytesIO)
+Source = str | Path | io.BytesIO
 
 _CELLS = 50_000_000
 _CELLS_A_BYTE = 50
@@ -42,6 +43,21 @@ def parquet_within_bounds(source: Source) -> Source:
     if cells > _CELLS + _CELLS_A_BYTE * size:
         raise ValueError(f"{size} bytes that become {metadata.num_rows} rows of {metadata.num_columns} columns")
     return source
+
+
+def load_table(source: Source, columns: list[str] | None = None) -> pd.DataFrame:
+    """Reads a Parquet file of bounded size (:func:`parquet_within_bounds`) as pandas does, with its hints on types.
+
+    Raises:
+        ValueError: It is damaged, its hints are, or it would be too large.
+        OSError: It cannot be opened.
+    """
+    try:
+        return pd.read_parquet(parquet_within_bounds(source), columns=columns)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def load_array(path: str | Path, mmap_mode: Literal["r", "c"]) -> Any:  # noqa: ANN401 - checked by the caller

@@ -28,7 +28,7 @@ from foretrain.benchmarks.importers import nasbench201 as official201
 from foretrain.benchmarks.importers.suite_zero import DARTS_SPACE, FAILED
 from foretrain.benchmarks.space import errors_of
 from foretrain.errors import DataError
-from foretrain.runtime.reading import load_archive, parquet_within_bounds
+from foretrain.runtime.reading import load_archive, load_table
 from foretrain.spaces.darts import DARTS
 from foretrain.spaces.nasbench101 import Cells101, NASBench101
 
@@ -216,7 +216,7 @@ def _columns(table: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
 
 def _read_parquet(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(parquet_within_bounds(path))
+        table = load_table(path)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(path, f"not a readable Parquet file ({error})", _REMEDY) from error
     if missing := [name for name in needed if name not in table.columns]:

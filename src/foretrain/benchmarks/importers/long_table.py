@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foretrain.benchmarks.contents import ACCURACY, Contents, Description, Series
 from foretrain.errors import DataError
-from foretrain.runtime.reading import parquet_within_bounds
+from foretrain.runtime.reading import load_table
 
 COLUMNS = ["arch", "dataset", "seed", "epoch", "split", "accuracy"]
 _TEXTS = ["arch", "dataset", "split"]
@@ -52,11 +52,7 @@ def read(path: Path) -> Contents:
 def _read_table(path: Path) -> pd.DataFrame:
     is_parquet = path.suffix in (".parquet", ".pq")
     try:
-        return (
-            pd.read_parquet(parquet_within_bounds(path))
-            if is_parquet
-            else pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"))
-        )
+        return load_table(path) if is_parquet else pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"))
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OSError) as error:
         kind = "Parquet" if is_parquet else "CSV"
         raise DataError(path, f"not a readable {kind} file ({error})", "Check how it was written") from error

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ from foretrain.benchmarks.importers.nasbench201 import SPACE
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json
 from foretrain.runtime.progress import progress_bar
-from foretrain.runtime.reading import load_array, parquet_within_bounds
+from foretrain.runtime.reading import load_array, load_table
 
 SEEDS = (777, 888, 999)
 _OPERATIONS = [f"hp_x{edge}" for edge in range(6)]
@@ -69,7 +68,7 @@ def read(path: Path) -> Contents:
 
 def _read_architectures(path: Path) -> list[str]:
     try:
-        table = pd.read_parquet(parquet_within_bounds(path), columns=_OPERATIONS)
+        table = load_table(path, columns=_OPERATIONS)
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
         raise DataError(path, f"not a readable table of {', '.join(_OPERATIONS)} ({error})", _REMEDY) from error
     return [_FORM.format(*operations) for operations in table[_OPERATIONS].to_numpy()]

@@ -14,7 +14,7 @@ import yaml
 
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json
-from foretrain.runtime.reading import parquet_within_bounds
+from foretrain.runtime.reading import load_table
 
 METRICS = "metrics.json"
 _PREDICTIONS = "predictions.parquet"
@@ -149,7 +149,7 @@ def _short_names(folders: list[Path]) -> list[str]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(parquet_within_bounds(path))
+        return load_table(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(path, f"not a Parquet file ({str(error).splitlines()[0]})", _RESTORE) from error
 
