@@ -49,6 +49,11 @@ def test_a_hopeless_run_is_stopped_with_the_reason_logged(tmp_path, caplog):
     assert "forecast_stop_reason" in (tmp_path / "logs" / "hparams.yaml").read_text()
 
 
+def test_five_finished_runs_are_enough_to_stop_by(tmp_path):
+    callback = ForecastFinal("val_acc", history=HISTORY[::2], target=0.85, action="stop", patience=2)
+    assert fit(BAD, callback, tmp_path).current_epoch < EPOCHS
+
+
 def test_a_promising_run_is_not_stopped(tmp_path):
     callback = ForecastFinal("val_acc", history=HISTORY, action="stop", patience=1)
     assert fit(GOOD, callback, tmp_path).current_epoch == EPOCHS

@@ -97,7 +97,8 @@ class RunForecast:
         mean: The final value.
         lower: Lower end of its interval.
         upper: Upper end of its interval.
-        probability: That the final value is better than the target; None without a target.
+        probability: That the final value is better than the target, by Student's t distribution where runs have
+            finished, so that few of them tell small ones too; None without a target.
     """
 
     mean: float
@@ -149,7 +150,7 @@ class RunForecaster:
             found = self._forecaster(scale, finished, len(curve)).forecast(scale.to_percent(curve), level=self.level)
         probability = None
         if target is not None:
-            probability = float(found.probability_above(scale.to_percent(np.array([target])))[0])
+            probability = float(found.probability_above(scale.to_percent(np.array([target])), smooth=True)[0])
         values = scale.from_percent(np.array([found.mean, found.lower, found.upper])[:, 0])
         return RunForecast(float(values[0]), float(values[1:].min()), float(values[1:].max()), probability)
 
