@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -23,7 +24,7 @@ from foretrain.integrations.histories import read_histories
 from foretrain.predictors.persistence import load_predictor
 from foretrain.runtime.checkpoints import SCHEMA_VERSION, load_checkpoint, save_checkpoint
 from foretrain.runtime.files import read_json
-from foretrain.runtime.reading import parquet_within_bounds
+from foretrain.runtime.reading import load_table, parquet_within_bounds
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.storage import read_snapshots
 
@@ -95,6 +96,16 @@ def test_a_table_that_grows_without_bounds_is_refused(tmp_path: Path):
         parquet_within_bounds(tmp_path / "bomb.parquet")
     with pytest.raises(DataError, match="120000000 rows"):
         read_histories(tmp_path / "bomb.parquet", "a")
+
+
+def test_a_table_with_texts_that_are_none_is_refused(tmp_path: Path):
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xe4\xff")])
+    pq.write_table(pa.table({"a": broken}), tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match="UTF8"):
+        load_table(tmp_path / "text.parquet")
+    pq.write_table(pa.table({"a": ["b"]}), tmp_path / "text.parquet")
+    assert load_table(tmp_path / "text.parquet")["a"].tolist() == ["b"]
+    assert load_table(io.BytesIO((tmp_path / "text.parquet").read_bytes()))["a"].tolist() == ["b"]
 
 
 def test_a_history_of_a_billion_epochs_is_refused(tmp_path: Path):

@@ -53,7 +53,11 @@ def load_table(source: Source, columns: list[str] | None = None) -> pd.DataFrame
         OSError: It cannot be opened.
     """
     try:
-        return pd.read_parquet(parquet_within_bounds(source), columns=columns)
+        # Texts that are no UTF-8 would be found when they are used, which is anywhere
+        pq.read_table(parquet_within_bounds(source), columns=columns).validate(full=True)
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        return pd.read_parquet(source, columns=columns)
     except OSError:
         raise
     except Exception as error:
