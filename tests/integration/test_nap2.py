@@ -284,4 +284,4 @@ def test_a_damaged_recording_stops_the_run_with_1(finished, tmp_path):
     assert ended.code == 1
     assert "net-0005.npy" in ended.errors
     assert "Traceback" not in ended.errors
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "metrics.json").exists()

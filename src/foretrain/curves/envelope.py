@@ -62,7 +62,11 @@ def _envelope(name: str, values: torch.Tensor) -> torch.Tensor:
     """The parameters ``[n, p]`` of a family's envelopes."""
     family, fitter, weights = FAMILIES[name], GridFitter([name]), torch.ones_like(values)
     epochs = torch.arange(1, values.shape[1] + 1, dtype=values.dtype)
+    parameters = fitter.fit(values, weights).parameters[name]
     for _ in range(_ROUNDS - 1):
-        fitted = family.value(epochs, fitter.fit(values, weights).parameters[name])
-        weights = torch.where(values > fitted, _EXPECTILE, 1 - _EXPECTILE)
-    return fitter.fit(values, weights).parameters[name]
+        above = values > family.value(epochs, parameters)
+        reweighted = torch.where(above, _EXPECTILE, 1 - _EXPECTILE)
+        if torch.equal(reweighted, weights):  # the fit would be the same again
+            break
+        weights, parameters = reweighted, fitter.fit(values, reweighted).parameters[name]
+    return parameters
