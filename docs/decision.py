@@ -23,6 +23,7 @@ HERE = Path(__file__).parent / "figures"
 COLUMNS = ["when", "estimator", "spearman", "lower", "upper", "baseline"]
 _OWN_OVERRIDES = ("run_dir=", "parallel.", "data.cache=")
 _CURVE_BASELINES = {"last_value", "best_so_far", "training_curve_last_value"}
+_TAUGHT = ("few_shot", "support_vectors")  # the others need no finished runs and have a block of their own
 Row = tuple[str, str, float, float | None, float | None, bool]
 
 
@@ -51,6 +52,8 @@ def _score(_run: Run, measure: Measure) -> tuple[str, str, bool] | None:
 
 def _curve(run: Run, measure: Measure) -> tuple[str, str, bool] | None:
     kind, _, method = measure.method.partition("/")
+    if kind == "few_shot" and not method.startswith(_TAUGHT):
+        return None
     taught = f", {run.config['finished']} finished runs known" if kind == "few_shot" else ""
     baseline = method in _CURVE_BASELINES
     return f"after {measure.at} epochs of training{taught}", method.replace("_", " "), baseline
