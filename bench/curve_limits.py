@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from foretrain.benchmarks.task import BenchmarkTask, Target
 from foretrain.curves import extrapolate
-from foretrain.curves.envelope import upper_envelope
+from foretrain.curves.envelope import Envelopes
 from foretrain.curves.observation import Observation
 from foretrain.curves.summaries import CurveSummary
 from foretrain.evaluation.curves.population import CurvePopulation, curve_population
@@ -97,7 +97,7 @@ def say_errors(population: CurvePopulation, epochs: int) -> None:
     """Prints the error of the zero-shot level, and what the best factor on its growth would make of it."""
     valid, final = population.valid[:, :epochs], population.final
     mean = np.asarray(extrapolate(valid, population.horizon).mean)
-    reached = upper_envelope(valid)
+    reached = Envelopes(valid).reached
     growth = np.log(101 - reached) - np.log(101 - mean)
     errors = [mae(final, 101 - (101 - reached) * np.exp(-factor * growth)) for factor in FACTORS]
     print(
@@ -111,7 +111,7 @@ def features(curves: FloatArray) -> FloatArray:
     """Ten numbers ``[n, 10]`` of each curve."""
     s = CurveSummary.of(curves)
     running = np.maximum.accumulate(curves, axis=1).mean(axis=1)
-    level, steps = upper_envelope(curves), np.diff(curves, axis=1)
+    level, steps = Envelopes(curves).reached, np.diff(curves, axis=1)
     return np.stack(
         [s.last, s.best, s.top, s.recent, s.early, s.exponent, level, running, curves[:, 0], steps.std(axis=1)], axis=1
     )

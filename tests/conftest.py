@@ -13,8 +13,8 @@ from hypothesis import settings
 settings.register_profile("foretrain", deadline=None)
 settings.load_profile("foretrain")
 
-# Ray keeps its token in the home folder and remembers it for the life of a process: where a test has another home folder,
-# the next Ray of the same process would be refused.
+# Ray keeps its token in the home folder and remembers it for the life of a process: where a test has another home
+# folder, the next Ray of the same process would be refused.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
 # Tiny networks are faster without threads that wait for each other, and results then do not depend on their number.

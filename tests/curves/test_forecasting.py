@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from foretrain.curves import CurveForecaster, extrapolate
 from foretrain.curves.baselines import best_so_far, curve_svr, last_value, mean_of_last_three, scipy_fits, sum_of_losses
 from foretrain.curves.distribution import PROBABILITIES
-from foretrain.curves.envelope import upper_envelope
+from foretrain.curves.envelope import Envelopes
 from foretrain.curves.growth import growth_alone, growth_in_batch
 from foretrain.curves.summaries import CurveSummary
 from foretrain.curves.zero_shot import validation_share
@@ -167,8 +167,8 @@ def power_laws(exponents: np.ndarray, noise: float, epochs: int = 30) -> np.ndar
 
 
 def growths(curves: np.ndarray, horizon: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    reached = upper_envelope(curves)
-    return growth_alone(curves, reached, horizon), growth_in_batch(curves, reached, horizon)
+    envelopes = Envelopes(curves)
+    return growth_alone(envelopes, horizon), growth_in_batch(envelopes, horizon)
 
 
 def test_like_curves_are_pooled_and_unlike_ones_are_not() -> None:
@@ -205,7 +205,7 @@ def test_the_less_noisy_kind_of_curve_ranks_more() -> None:
 def test_without_training_curves_the_level_and_the_best_so_far_rank() -> None:
     valid, _ = runs()
     forecast = extrapolate(valid[:, :12], HORIZON)
-    np.testing.assert_allclose(2 * forecast.score, upper_envelope(valid[:, :12]) + valid[:, :12].max(axis=1))
+    np.testing.assert_allclose(2 * forecast.score, Envelopes(valid[:, :12]).reached + valid[:, :12].max(axis=1))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ where it goes.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,37 +27,39 @@ _EXPECTILE = 0.9
 _ROUNDS = 6
 
 
-def upper_envelope(curves: FloatArray) -> FloatArray:
-    """Returns the value ``float64[n]`` of each curve's envelope at its last observed epoch, mean of the families.
+class Envelopes:
+    """The upper envelopes of n curves; each family is fitted once, when it is first asked for.
 
     Args:
         curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
     """
-    last = (~np.isnan(curves) * np.arange(1, curves.shape[1] + 1)).max(axis=1)
-    return _mean_of_envelopes(FAMILY_NAMES, curves, last)
 
+    def __init__(self, curves: FloatArray) -> None:
+        self.curves = curves
+        self._values = torch.from_numpy(np.ascontiguousarray(curves))
+        self._parameters: dict[str, torch.Tensor] = {}
 
-def envelope_ahead(curves: FloatArray, horizon: int | NDArray[np.int64]) -> FloatArray:
-    """Returns the value ``float64[n]`` of each curve's envelope at the horizon, mean of the source's families.
+    @cached_property
+    def reached(self) -> FloatArray:
+        """The level ``float64[n]`` at each curve's last observed epoch, mean of the families that say where it is."""
+        last = (~np.isnan(self.curves) * np.arange(1, self.curves.shape[1] + 1)).max(axis=1)
+        return self._mean(FAMILY_NAMES, last)
 
-    Args:
-        curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
-        horizon: The epoch, one for all or ``[n]``.
-    """
-    return _mean_of_envelopes(FINAL_ENSEMBLE, curves, np.broadcast_to(horizon, len(curves)))
+    def ahead(self, horizon: int | NDArray[np.int64]) -> FloatArray:
+        """Returns the level ``float64[n]`` at an epoch, one for all or ``[n]``, mean of the source's families."""
+        return self._mean(FINAL_ENSEMBLE, np.broadcast_to(horizon, len(self.curves)))
 
-
-def _mean_of_envelopes(names: tuple[str, ...], curves: FloatArray, epochs: NDArray[np.int64]) -> FloatArray:
-    """The mean of families, each within 0 to 100, at one epoch ``[n]`` of each curve."""
-    values = torch.from_numpy(np.ascontiguousarray(curves))
-    places = torch.tensor(epochs).to(values)[:, None]
-    levels = []
-    for name in names:
-        parameters = _envelope(name, values)
-        at_place = FAMILIES[name].value(places[..., None], parameters[:, None])
-        levels.append(at_place.reshape(len(values)).clamp(0, 100).numpy())
-    mean: FloatArray = np.mean(levels, axis=0)
-    return mean
+    def _mean(self, names: tuple[str, ...], epochs: NDArray[np.int64]) -> FloatArray:
+        """The mean of families, each within 0 to 100, at one epoch ``[n]`` of each curve."""
+        places = torch.tensor(epochs).to(self._values)[:, None]
+        levels = []
+        for name in names:
+            if name not in self._parameters:
+                self._parameters[name] = _envelope(name, self._values)
+            at_place = FAMILIES[name].value(places[..., None], self._parameters[name][:, None])
+            levels.append(at_place.reshape(len(self.curves)).clamp(0, 100).numpy())
+        mean: FloatArray = np.mean(levels, axis=0)
+        return mean
 
 
 def _envelope(name: str, values: torch.Tensor) -> torch.Tensor:

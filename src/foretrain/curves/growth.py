@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from foretrain.curves.distribution import HIGHEST, FloatArray
-from foretrain.curves.envelope import envelope_ahead, upper_envelope
+from foretrain.curves.envelope import Envelopes
 from foretrain.curves.summaries import CurveSummary
 
 _SEEN_SHARE = 0.5
@@ -34,22 +34,21 @@ def log_error(value: FloatArray) -> FloatArray:
     return logs
 
 
-def growth_alone(curves: FloatArray, reached: FloatArray, horizon: int | NDArray[np.int64]) -> FloatArray:
+def growth_alone(envelopes: Envelopes, horizon: int | NDArray[np.int64]) -> FloatArray:
     """Returns the growth ``[n]``, at least 0, of each curve by itself.
 
     Args:
-        curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
-        reached: ``[n]``, their levels (:func:`~foretrain.curves.envelope.upper_envelope`).
+        envelopes: The upper envelopes of the curves.
         horizon: The final epoch, one for all or ``[n]``.
     """
-    summary = CurveSummary.of(curves)
+    summary = CurveSummary.of(envelopes.curves)
     power_law = _power_law(summary.exponent, summary, horizon)
-    families = log_error(reached) - log_error(envelope_ahead(curves, horizon))
+    families = log_error(envelopes.reached) - log_error(envelopes.ahead(horizon))
     growth: FloatArray = (power_law + np.maximum(families, 0)) / 2
     return growth
 
 
-def growth_in_batch(curves: FloatArray, reached: FloatArray, horizon: int) -> FloatArray:
+def growth_in_batch(envelopes: Envelopes, horizon: int) -> FloatArray:
     """Returns the growth ``[n]``, at least 0, of curves that inform each other; of each by itself where that is better.
 
     The growth is that of a power law times f^(3/4), with f the growth of the second halves of what was observed over
@@ -62,15 +61,14 @@ def growth_in_batch(curves: FloatArray, reached: FloatArray, horizon: int) -> Fl
     better still. Fewer than five curves with a half of two epochs cannot be tested, and stand alone.
 
     Args:
-        curves: ``float64[n, t]``, percent, NaN for what was not observed; at least one value each.
-        reached: ``[n]``, their levels.
+        envelopes: The upper envelopes of the curves.
         horizon: The final epoch.
     """
-    summary = CurveSummary.of(curves)
-    halves = _Halves.of(curves, summary.length, reached)
+    summary = CurveSummary.of(envelopes.curves)
+    halves = _Halves.of(envelopes, summary.length)
     rule = None if halves is None else halves.rule()
     if rule is None:
-        return growth_alone(curves, reached, horizon)
+        return growth_alone(envelopes, horizon)
     heterogeneous, factor = rule
     exponents = summary.exponent if heterogeneous else _shared(summary)
     growth: FloatArray = factor**_TRUST * _power_law(exponents, summary, horizon)
@@ -82,34 +80,33 @@ class _Halves:
     """The first halves of m curves and how they went on.
 
     Attributes:
-        begun: ``[m, t]``, the first halves.
-        level: ``[m]``, the levels that these reach.
+        begun: The upper envelopes of the first halves.
         end: ``[m]``, the last epochs of the second halves.
         grown: ``[m]``, the growth in the second halves.
     """
 
-    begun: FloatArray
-    level: FloatArray
+    begun: Envelopes
     end: NDArray[np.int64]
     grown: FloatArray
 
     @classmethod
-    def of(cls, curves: FloatArray, length: FloatArray, reached: FloatArray) -> _Halves | None:
-        half = np.ceil(_SEEN_SHARE * length)
+    def of(cls, envelopes: Envelopes, length: FloatArray) -> _Halves | None:
+        curves, half = envelopes.curves, np.ceil(_SEEN_SHARE * length)
         begun = np.where(np.arange(1, curves.shape[1] + 1) <= half[:, None], curves, np.nan)
         rows = np.flatnonzero(((~np.isnan(begun)).sum(axis=1) >= _LEAST_SEEN) & (half < length))
         if len(rows) < _LEAST_TESTED:
             return None
-        level = upper_envelope(begun[rows])
-        return cls(begun[rows], level, length[rows].astype(np.int64), log_error(level) - log_error(reached[rows]))
+        first = Envelopes(begun[rows])
+        grown = log_error(first.reached) - log_error(envelopes.reached[rows])
+        return cls(first, length[rows].astype(np.int64), grown)
 
     def rule(self) -> tuple[bool, float] | None:
         """Whether the batch is heterogeneous, and the factor of its power laws; None where curves do better alone."""
-        earlier = CurveSummary.of(self.begun)
+        earlier = CurveSummary.of(self.begun.curves)
         shared, own = (self._fitted(_power_law(e, earlier, self.end)) for e in (_shared(earlier), earlier.exponent))
         heterogeneous = _is_less(own[1], shared[1])
         factor, errors = own if heterogeneous else shared
-        alone = np.abs(growth_alone(self.begun, self.level, self.end) - self.grown)
+        alone = np.abs(growth_alone(self.begun, self.end) - self.grown)
         return None if _is_less(alone, errors) else (heterogeneous, factor)
 
     def _fitted(self, foreseen: FloatArray) -> tuple[float, FloatArray]:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 from foretrain.curves.distribution import HIGHEST, LOWEST, PROBABILITIES, Distribution, FloatArray
-from foretrain.curves.envelope import upper_envelope
+from foretrain.curves.envelope import Envelopes
 from foretrain.curves.growth import growth_alone, growth_in_batch, log_error
 from foretrain.curves.observation import Observation
 
@@ -42,8 +42,8 @@ def forecast_without_finished(partial: Observation, horizon: int, level: float, 
             how noisy they are (:func:`validation_share`); without it the result for a curve does not depend on the
             others.
     """
-    reached = upper_envelope(partial.valid)
-    growth = (growth_in_batch if pool else growth_alone)(partial.valid, reached, horizon)
+    envelopes = Envelopes(partial.valid)
+    reached, growth = envelopes.reached, (growth_in_batch if pool else growth_alone)(envelopes, horizon)
     tail = (1 - level) / 2
     values = _quantiles(reached, growth, np.concatenate([[0.5, tail, 1 - tail], PROBABILITIES]))
     score = _score(partial, (reached + np.nanmax(partial.valid, axis=1)) / 2, pool)
@@ -52,8 +52,8 @@ def forecast_without_finished(partial: Observation, horizon: int, level: float, 
 
 def forecast_alone(curves: FloatArray, horizon: int) -> FloatArray:
     """Returns the mean forecast ``[n]`` of validation curves ``[n, t]``, each by itself."""
-    reached = upper_envelope(curves)
-    return _quantiles(reached, growth_alone(curves, reached, horizon), np.array([0.5]))[:, 0]
+    envelopes = Envelopes(curves)
+    return _quantiles(envelopes.reached, growth_alone(envelopes, horizon), np.array([0.5]))[:, 0]
 
 
 def validation_share(valid: FloatArray, train: FloatArray) -> float:
