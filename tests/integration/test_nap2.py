@@ -136,9 +136,10 @@ def predict(checkpoint: Path, source: Path, output: Path, *overrides: str) -> No
     finish(run_here("predict.py", *given, *overrides, folder=output.parent))
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, workers):
     cache, folder = tmp_path / "cache", tmp_path / "run"
-    call = command("train.py", *options(folder, cache, "parallel.workers=2", "data.population=500"))
+    call = command("train.py", *options(folder, cache, f"parallel.workers={workers}", "data.population=500"))
     # Where the tests run in the background of a shell this signal is ignored, and children inherit that
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     job = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -155,6 +156,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert job.returncode == 130
     assert f"the same command with run_dir={folder} goes on" in errors
     assert "Traceback" not in errors
+    assert "executing job" not in errors
 
 
 @pytest.mark.parametrize("fold", [0, 1, None])

@@ -42,8 +42,8 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         module, _, function = task.partition(":")
         try:
             getattr(importlib.import_module(module), function)(config)
-        except InterruptedRunError:
-            raise
+        except InterruptedRunError as interruption:  # ends a sweep too
+            _fail(_message(interruption), interruption.exit_code)
         except ForetrainError as error:  # the other jobs of a sweep go on
             failures.append(error)
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
@@ -56,8 +56,6 @@ def launch(task: str, config_folder: str | Path, config_name: str) -> None:
         # Of several processes that work on one run, one speaks; errors come from all.
         with contextlib.redirect_stdout(None) if rank() > 0 else contextlib.nullcontext():
             main()
-    except ForetrainError as error:
-        _fail(_message(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_hydra_message(error), USAGE_ERROR)
     if failures:

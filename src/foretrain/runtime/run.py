@@ -81,6 +81,10 @@ def run(config: DictConfig) -> RunFolder:
             _run_study(study, build(frame_node), folder, plain)
         except KeyboardInterrupt as interruption:
             raise InterruptedRunError(folder.path) from interruption
+        except SystemExit as ending:  # a Lightning trainer ends the process with 1 when it is interrupted
+            if isinstance(ending.__context__, KeyboardInterrupt):
+                raise InterruptedRunError(folder.path) from ending
+            raise
         finally:
             wandb.finish()
     Console().print(f"report: {folder.report}", soft_wrap=True, highlight=False)
