@@ -149,10 +149,8 @@ class _Slot:
         if isinstance(error, BrokenProcessPool):
             self._executor = None
             outer.set_exception(WorkerLostError("its process was killed or ran out of memory"))
-        elif error is not None:
-            outer.set_exception(error)
         else:
-            outer.set_result(done.result())
+            _settle(outer, error, done)
 
 
 class _ProcessPool(Pool):
@@ -255,10 +253,8 @@ class _RayPool(Pool):
         error = done.exception()
         if isinstance(error, self._lost):
             outer.set_exception(WorkerLostError(str(error).splitlines()[0]))
-        elif error is not None:
-            outer.set_exception(error)
         else:
-            outer.set_result(done.result())
+            _settle(outer, error, done)
 
 
 class Dask(Engine):
@@ -335,10 +331,10 @@ class _DaskPool(Pool):
         error = done.exception() if done.status == "error" else None
         if isinstance(error, self._lost):
             outer.set_exception(WorkerLostError("its workers were killed or ran out of memory"))
-        elif error is not None or done.status != "finished":
-            outer.set_exception(error or WorkerLostError(f"the task was {done.status}"))
+        elif error is None and done.status != "finished":
+            outer.set_exception(WorkerLostError(f"the task was {done.status}"))
         else:
-            outer.set_result(done.result())
+            _settle(outer, error, done)
 
 
 class Submitit(Engine):
@@ -438,6 +434,14 @@ class _SubmititPool(Pool):
             future.set_exception(WorkerLostError(str(error).splitlines()[0]))
         except Exception as error:  # noqa: BLE001 - whatever it was, it belongs to this job
             future.set_exception(error)
+
+
+def _settle(outer: Future[Any], error: BaseException | None, done: Any) -> None:  # noqa: ANN401 - an engine's future
+    """Tells a pool's future how the engine's own one ended."""
+    if error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(done.result())
 
 
 def _call(function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - any result
