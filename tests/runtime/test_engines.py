@@ -12,7 +12,11 @@ import pytest
 
 from foretrain.errors import ConfigError, ItemsFailedError
 from foretrain.runtime import extras
-from foretrain.runtime.engines import Dask, Engine, Processes, Ray, Resources, Submitit
+from foretrain.runtime.engines.base import Engine, Resources
+from foretrain.runtime.engines.dask import Dask
+from foretrain.runtime.engines.processes import Processes
+from foretrain.runtime.engines.ray import Ray
+from foretrain.runtime.engines.submitit import Submitit
 from foretrain.runtime.files import write_json
 from foretrain.runtime.parallel import ParallelMap
 

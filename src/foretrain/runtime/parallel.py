@@ -20,7 +20,8 @@ from pydantic import Field
 from rich.console import Console
 
 from foretrain.errors import DataError, ForetrainError, ItemsFailedError
-from foretrain.runtime.engines import Engine, Pool, Processes, Resources, WorkerLostError
+from foretrain.runtime.engines.base import Engine, Pool, Resources, WorkerLostError
+from foretrain.runtime.engines.processes import Processes
 from foretrain.runtime.files import read_json, remove_leftovers, write_json
 from foretrain.runtime.progress import progress_bar
 from foretrain.runtime.ranks import rank
