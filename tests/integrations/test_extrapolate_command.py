@@ -69,6 +69,44 @@ def test_wrong_options_and_wrong_data_have_their_exit_codes(table, monkeypatch, 
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("finished", "options", "said"),
+    [
+        (2, [], "too few finished"),
+        (5, [], "an interval of 90% needs 9 of them: with fewer it is the whole scale"),
+        (9, [], "taught by the finished ones.\n"),
+        (5, ["--level", "0.8"], "taught by the finished ones.\n"),
+    ],
+)
+def test_what_the_intervals_rest_on_is_said(tmp_path, monkeypatch, capsys, finished, options, said):
+    finals = np.linspace(70, 90, finished + 1)
+    curves = finals[:, None] - 40 * EPOCHS**-0.7
+    rows = [(n, epoch, curves[n, epoch - 1]) for n in range(finished + 1) for epoch in EPOCHS if n or epoch < 6]
+    pd.DataFrame(rows, columns=["run", "epoch", "value"]).to_csv(tmp_path / "runs.csv", index=False)
+    out = tmp_path / "out.csv"
+    code, printed, _ = run(monkeypatch, capsys, tmp_path / "runs.csv", "--out", out, *options)
+    assert (code, said in printed.replace(f" Written: {out}", "")) == (0, True), printed
+    first = pd.read_csv(out).iloc[0]
+    assert ("whole scale" in printed) == (first.lower == 0 and first.upper == 100)
+
+
+def test_runs_that_have_all_finished_leave_nothing_to_foresee(table, monkeypatch, capsys):
+    _, printed, _ = run(monkeypatch, capsys, table)
+    assert "2 runs, 2 finished at epoch 10; nothing is left to foresee" in printed
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    for option, name, said in [
+        ("--out", "file/out.csv", "cannot be written"),
+        ("--out", "folder.csv", "it is a folder"),
+        ("--plot", "file/plot.png", "cannot be written"),
+    ]:
+        code, _, error = run(monkeypatch, capsys, tmp_path / "none.csv", option, tmp_path / name)
+        assert (code, said in error, "Traceback" in error) == (1, True, False), error
+
+
 def test_a_missing_file_is_named(tmp_path, monkeypatch, capsys):
     code, _, error = run(monkeypatch, capsys, tmp_path / "none.csv")
     assert code == 1

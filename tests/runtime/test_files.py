@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foretrain.errors import DataError
-from foretrain.runtime.files import atomic_path, read_json, sha256, write_json
+from foretrain.runtime.files import atomic_path, read_json, require_writable, sha256, write_json
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -71,6 +71,19 @@ def test_a_disk_that_takes_no_more_is_told_and_the_old_file_stays(tmp_path, monk
         write_json(tmp_path / "a.json", 2)
     assert read_json(tmp_path / "a.json") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_place_that_takes_no_file_is_refused_before_the_work(tmp_path):
+    (tmp_path / "a.json").touch()
+    assert require_writable(tmp_path / "new" / "deep" / "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    with pytest.raises(DataError, match="it is a folder"):
+        require_writable(tmp_path)
+    below_a_file = tmp_path / "a.json" / "b.json"
+    with pytest.raises(DataError, match=r"b\.json: cannot be written"):
+        require_writable(below_a_file)
+    with pytest.raises(DataError, match=r"b\.json: cannot be written"):
+        write_json(below_a_file, 1)
 
 
 def test_other_errors_of_a_write_come_through(tmp_path):

@@ -76,6 +76,15 @@ def conformal_distribution(mean: FloatArray, deviation: FloatArray, ratios: Floa
     )
 
 
+def fewest_for_interval(level: float) -> int:
+    """Returns how many held-out errors m an interval needs to be less than the whole range: ceil((m + 1) p) <= m.
+
+    Args:
+        level: Its probability p, between 0 and 1.
+    """
+    return math.ceil(round(level / (1 - level), 9))
+
+
 def _conformal_quantile(ratios: FloatArray, levels: FloatArray) -> FloatArray:
     """``[len(levels)]``, infinite beyond the largest ratio."""
     rank = np.ceil(np.round((len(ratios) + 1) * levels, 9)).astype(int)

@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
+from foretrain.errors import ConfigError
 from foretrain.metrics.error import mae
 from foretrain.metrics.rank import spearman
-from foretrain.runtime.files import atomic_path
+from foretrain.runtime.files import atomic_path, require_writable
 from foretrain.search.pareto import pareto_front
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
@@ -29,6 +30,7 @@ _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
 _FONT_SIZE = 12
 _LETTERS_PER_INCH = 10
 _DPI = 150
+_ENDINGS = (".png", ".pdf", ".svg")
 _BETWEEN_MARKS = 0.1
 """Distance of a line's markers as a share of the diagonal of its axes."""
 
@@ -37,6 +39,18 @@ _SELECTION_ROWS = (
     ("top3_precision", "share of the true top 3 kept\n(higher is better)", True),
     ("top5_precision", "share of the true top 5 kept\n(higher is better)", True),
 )
+
+
+def checked_figure(target: str | Path, key: str = "plot") -> Path:
+    """Returns where a figure goes.
+
+    Raises:
+        ConfigError: Its ending is that of no image.
+        DataError: No file can be made there.
+    """
+    if Path(target).suffix not in _ENDINGS:
+        raise ConfigError(key, "unknown file ending", str(target), _ENDINGS)
+    return require_writable(target)
 
 
 def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: int, about: str = "") -> None:

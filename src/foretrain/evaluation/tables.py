@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foretrain.errors import ConfigError, DataError
-from foretrain.runtime.files import atomic_path
+from foretrain.runtime.files import atomic_path, require_writable
 from foretrain.runtime.reading import load_archive, load_table
 
 STREAM = "-"
@@ -66,11 +66,14 @@ def checked_target(target: str, key: str = "output") -> Path:
     """Returns where a table goes.
 
     Raises:
-        ConfigError: It cannot be written so.
+        ConfigError: Its ending is that of no table.
+        DataError: No file can be made there.
     """
-    if not is_stream(target) and Path(target).suffix not in WRITERS:
+    if is_stream(target):
+        return Path(target)
+    if Path(target).suffix not in WRITERS:
         raise ConfigError(key, "unknown file ending", target, [*WRITERS, "- for standard output"])
-    return Path(target)
+    return require_writable(target)
 
 
 def require_column(table: pd.DataFrame, name: str, source: str | Path) -> None:

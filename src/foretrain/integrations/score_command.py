@@ -33,15 +33,20 @@ def score_command(
 ) -> None:
     """Ranks your own networks by zero-cost scores. None of them is trained."""
     from foretrain.errors import ConfigError  # noqa: PLC0415 - keeps --help quick
+    from foretrain.evaluation.figures import checked_figure  # noqa: PLC0415
     from foretrain.integrations.models import find_models  # noqa: PLC0415
     from foretrain.integrations.ranking import ONE_BATCH, draw_ranking, fitting, rank_models  # noqa: PLC0415
     from foretrain.integrations.samples import read_batch  # noqa: PLC0415
-    from foretrain.runtime.files import write_text  # noqa: PLC0415
+    from foretrain.runtime.files import require_writable, write_text  # noqa: PLC0415
 
     chosen = [name.strip() for name in proxies.split(",") if name.strip()] or ONE_BATCH
     for name in chosen:
         if name not in ONE_BATCH:
             raise ConfigError("proxies", "no such proxy of one batch", name, ONE_BATCH)
+    if csv is not None:
+        require_writable(csv)
+    if plot is not None:
+        checked_figure(plot)
     candidates = find_models(models)
     table = rank_models(candidates, read_batch(data, batch_size, seed), chosen, repeats, seed, device)
     if csv is not None:

@@ -18,6 +18,7 @@ _READ_BLOCK = 1 << 20
 _UNWRITABLE_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _UNWRITABLE = ("PytorchStreamWriter failed", "items requested and", "requested and 0 written")
 """What torch.save and NumPy say of a full disk, without its number."""
+_REMEDY = "Make room or choose another folder; what is finished is kept, the same command goes on"
 
 
 @contextmanager
@@ -31,14 +32,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path: The final path; its folder is created where it is missing.
 
     Raises:
-        DataError: The disk is full or the folder is read-only; the old file is there as it was.
+        DataError: The disk is full, or no file can be made in the folder; the old file is there as it was.
     """
     path = Path(path)
     with _told_if_unwritable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file_beside(path)
         try:
             yield temporary
             with temporary.open("rb+") as written:
@@ -48,6 +46,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: str | Path) -> Path:
+    """Refuses a place where no file can be written, before the work whose result goes there.
+
+    Args:
+        path: The final path; neither it nor its folder need be there.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: It is a folder, or its folder takes no files.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(path, "cannot be written (it is a folder)", "Give the name of a file")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror}: {there})", "Choose another folder") from error
+    return path
+
+
+def _new_file_beside(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror})", _REMEDY) from error
+    os.close(handle)
+    return Path(name)
 
 
 @contextmanager
@@ -60,8 +91,7 @@ def _told_if_unwritable(path: Path) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if cause is None and number not in _UNWRITABLE_NUMBERS:
             raise
-        remedy = "Make room or choose another folder; what is finished is kept, the same command goes on"
-        raise DataError(path, f"cannot be written ({error})", remedy) from error
+        raise DataError(path, f"cannot be written ({error})", _REMEDY) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

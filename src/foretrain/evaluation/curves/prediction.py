@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
 
+from foretrain.curves.distribution import fewest_for_interval
 from foretrain.curves.families import DISTINCT
 from foretrain.curves.few_shot import LEAST_FINISHED
 from foretrain.curves.forecasting import CurveForecast, extrapolate
@@ -22,7 +23,7 @@ from foretrain.curves.observation import last_epochs
 from foretrain.errors import ConfigError, DataError
 from foretrain.evaluation.curves.reading import Columns, Runs, read_runs
 from foretrain.evaluation.curves.units import Mode, Unit, UnitName, choose_unit
-from foretrain.evaluation.figures import CurvePanel, curve_forecasts
+from foretrain.evaluation.figures import CurvePanel, checked_figure, curve_forecasts
 from foretrain.evaluation.report import print_table
 from foretrain.evaluation.tables import checked_target, is_stream, name_of, write_table
 from foretrain.metrics.error import mae
@@ -57,6 +58,7 @@ class PredictCurves(Prediction):
 
     Raises:
         ConfigError: The output or the plot has an unknown ending.
+        DataError: No file can be made where they go.
     """
 
     def __init__(
@@ -75,15 +77,13 @@ class PredictCurves(Prediction):
     ) -> None:
         self.input = input
         self.output = None if output is None else checked_target(output)
-        self.plot = None if plot is None else Path(plot)
+        self.plot = None if plot is None else checked_figure(plot)
         self.horizon = horizon
         self.mode = mode
         self.unit = unit
         self.level = level
         self.backtest = backtest
         self.columns = Columns(run_column, epoch_column, value_column)
-        if self.plot is not None and self.plot.suffix not in (".png", ".pdf", ".svg"):
-            raise ConfigError("plot", "unknown file ending", plot, (".png", ".pdf", ".svg"))
 
     def run(self) -> None:
         """Reads, forecasts and writes; see :class:`foretrain.runtime.study.Prediction`."""
@@ -114,8 +114,7 @@ class PredictCurves(Prediction):
         write_table(table, self.output)
 
     def _say(self, runs: Runs, unit: Unit, finished: NDArray[np.bool_], horizon: int) -> None:
-        taught = finished.sum() >= LEAST_FINISHED
-        how = "taught by the finished ones" if taught else "too few finished to learn from, so intervals are wide"
+        how = _how_foreseen(len(finished), int(finished.sum()), self.level)
         written = "" if self.output is None or is_stream(self.output) else f" Written: {self.output}"
         Console().print(
             f"{name_of(self.input)}: {'; '.join(runs.said)}; {unit.said}.\n"
@@ -123,6 +122,19 @@ class PredictCurves(Prediction):
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _how_foreseen(runs: int, finished: int, level: float) -> str:
+    if finished == runs:
+        return "nothing is left to foresee: a later horizon is needed for that"
+    if finished < LEAST_FINISHED:
+        return "too few finished to learn from, so intervals are wide"
+    if finished < (needed := fewest_for_interval(level)):
+        return (
+            f"taught by the finished ones, but an interval of {level:.0%} needs {needed} of them: "
+            "with fewer it is the whole scale"
+        )
+    return "taught by the finished ones"
 
 
 def forecast_table(runs: Runs, forecast: CurveForecast, unit: Unit) -> pd.DataFrame:

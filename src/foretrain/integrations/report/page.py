@@ -20,7 +20,7 @@ from foretrain.integrations.report.markdown import image_source, render
 from foretrain.integrations.report.measures import direction_of, measures_of
 from foretrain.integrations.report.points import points_of
 from foretrain.integrations.report.runs import Run, find_runs
-from foretrain.runtime.files import write_text
+from foretrain.runtime.files import require_writable, write_text
 
 _MOST_TABLE_ROWS = 500
 _FRAME_KEYS = ("run_dir", "hydra", "logger", "parallel")
@@ -41,8 +41,10 @@ def write_page(folders: Sequence[Path], out: Path) -> list[Run]:
         The runs that are on the page.
 
     Raises:
-        DataError: A folder holds no finished run, or a file in it is damaged; nothing is written then.
+        DataError: A folder holds no finished run, or a file in it is damaged, or no file can be made where the page
+            goes; nothing is written then.
     """
+    require_writable(out)
     runs = find_runs(folders)
     write_text(out, _html(runs))
     return runs
