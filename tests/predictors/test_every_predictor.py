@@ -50,6 +50,16 @@ def test_foresees_percentages_on_every_space(name, space):
 
 
 @everyone
+def test_forecasts_have_an_interval_from_as_many_networks_as_is_said(name):
+    predictor = FACTORIES[name](SPACE, seed=0)
+    archs, accuracies = networks(SPACE, 12)
+    for known in (9, 10):
+        forecast = predictor.fit(archs[:known], accuracies[:known]).predict(archs[10:])
+        promised = predictor.interval_from is not None and known >= predictor.interval_from
+        assert (forecast.lower is not None) == promised
+
+
+@everyone
 def test_forecasts_do_not_depend_on_the_others_in_the_batch(name, fitted):
     archs, _ = networks(SPACE, 9, seed=5)
     together = fitted[name].predict(archs)

@@ -11,6 +11,7 @@ import torch
 
 from foretrain.errors import CheckpointError, ConfigError
 from foretrain.forecast import Forecast
+from foretrain.predictors.auto import Auto
 from foretrain.predictors.base import Predictor
 from foretrain.predictors.gcn import GCNRanker
 from foretrain.predictors.nao import NAO
@@ -147,9 +148,10 @@ def test_what_the_predictor_ranks_highest_is_evaluated(objective: TableObjective
     history = run_search(PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole()), objective, 12, 0)
     rest = np.delete(objective.accuracy, history.codes[:4].numpy())
     np.testing.assert_allclose(history.accuracy[4:], np.sort(rest)[::-1][:8])
-    guided = PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), acquisition="upper")
-    with pytest.raises(ConfigError, match="no interval"):
-        run_search(guided, objective, 12, 0)
+    with pytest.raises(ConfigError, match=r"search\.acquisition: forecasts of Oracle have no interval .*auto"):
+        PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), acquisition="upper")
+    with pytest.raises(ConfigError, match=r"search\.initial: forecasts of Auto have an interval from 10 .*>= 10"):
+        PredictorSearch(objective.space, 0, predictor=Auto, sampler=Whole(), acquisition="thompson", initial=9)
     with pytest.raises(ConfigError, match="cannot learn on"):
         PredictorSearch(objective.space, 0, predictor=Oracle, sampler=Whole(), warm_start=True)
 

@@ -91,6 +91,11 @@ class Auto(Regressor[Mixture]):
         self.budget_seconds = budget_seconds
 
     @property
+    def interval_from(self) -> int:
+        """The margin is that of held-out forecasts, which need enough networks."""
+        return _FEWEST_TO_CHOOSE
+
+    @property
     def choice(self) -> str:
         """What was chosen and why, in a few sentences."""
         return self.learned.reason

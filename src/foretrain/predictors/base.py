@@ -29,6 +29,11 @@ class Predictor(ABC):
         self.space = space
         self.seed = seed
 
+    @property
+    def interval_from(self) -> int | None:
+        """So many networks have to be known for its forecasts to have an interval; None where they never have one."""
+        return None
+
     @abstractmethod
     def fit(
         self,

@@ -104,6 +104,11 @@ class GaussianProcessRegressor(TabularRegressor[GaussianProcess]):
         self.logarithms = logarithms
         self.most = most
 
+    @property
+    def interval_from(self) -> int:
+        """Its forecasts always have an interval."""
+        return self.fewest
+
     def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> GaussianProcess:
         if len(values) > self.most:
             drawn = np.random.default_rng(derive_seed(self.seed, "process")).permutation(len(values))[: self.most]

@@ -37,6 +37,11 @@ class Linear:
 class BayesianLinear(TabularRegressor[Linear]):
     """Linear regression with Gaussian priors whose precisions maximise the evidence (MacKay 1992)."""
 
+    @property
+    def interval_from(self) -> int:
+        """Its forecasts always have an interval."""
+        return self.fewest
+
     def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Linear:
         model = BayesianRidge().fit(columns, values)
         return Linear(model.coef_, float(model.intercept_), model.sigma_, float(1 / model.alpha_))

@@ -125,6 +125,11 @@ class MLPEnsemble(TabularRegressor[Perceptrons]):
         self.width = width
         self.settings = settings or FitSettings(epochs=200, batch_size=32)
 
+    @property
+    def interval_from(self) -> int | None:
+        """One perceptron knows no spread."""
+        return self.fewest if self.members > 1 else None
+
     def _learn_columns(self, table: FeatureTable, columns: FloatArray, values: FloatArray) -> Perceptrons:
         with seeded(self.seed, "perceptrons"):
             network = PerceptronEnsemble(columns.shape[1], self.members, self.layers, self.width)

@@ -56,7 +56,7 @@ class PredictorSearch(Strategy):
         warm_start: Whether the predictor learns on from the round before, where it can.
 
     Raises:
-        ConfigError: The predictor cannot learn on.
+        ConfigError: The predictor cannot learn on, or its forecasts have no interval for the acquisition.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class PredictorSearch(Strategy):
         self.growth = growth
         self.acquisition: Acquisition = acquisition
         self._warm = self.predictor if warm_start and isinstance(self.predictor, WarmStarting) else None
+        if acquisition != "score":
+            _require_interval(self.predictor, acquisition, initial)
         if warm_start and self._warm is None:
             name = type(self.predictor).__name__
             raise ConfigError("search.warm_start", "this predictor cannot learn on", name, "false, or a GCN ranker")
@@ -110,6 +112,16 @@ class PredictorSearch(Strategy):
             self._warm.set_state(state)
 
 
+def _require_interval(predictor: Predictor, acquisition: Acquisition, initial: int) -> None:
+    name, needed = type(predictor).__name__, predictor.interval_from
+    if needed is None:
+        allowed = "score, or with another predictor: auto, bananas, bayesian_linear, gaussian_process"
+        raise ConfigError("search.acquisition", f"forecasts of {name} have no interval", acquisition, allowed)
+    if initial < needed:
+        problem = f"forecasts of {name} have an interval from {needed} known networks on"
+        raise ConfigError("search.initial", problem, initial, f">= {needed}, or search.acquisition=score")
+
+
 def _best(utility: FloatArray, count: int, generator: torch.Generator) -> NDArray[np.int64]:
     """Places of the largest finite values, largest first; of equal ones, those that a random order puts first."""
     count = min(count, int((utility > -np.inf).sum()))
@@ -136,7 +148,7 @@ def _by_upper(forecast: Forecast, _: torch.Generator) -> FloatArray:
 
 
 def _limits(forecast: Forecast) -> tuple[FloatArray, FloatArray]:
-    if forecast.lower is None or forecast.upper is None:
+    if forecast.lower is None or forecast.upper is None:  # less than its ``interval_from`` promised
         raise ConfigError("search.acquisition", "this predictor's forecasts have no interval", allowed="score")
     return forecast.lower, forecast.upper
 

@@ -71,6 +71,8 @@ class SearchStudy(Study):
         pool = open_pool(self.benchmark)
         if self.budget > len(pool.space):
             raise ConfigError("budget", "more than there are networks", self.budget, f"at most {len(pool.space)}")
+        for make in self.methods.values():  # one that cannot work is refused before the first of them searches
+            make(space=pool.space, seed=context.seed)
         targets = Targets.of(pool)
         folder = context.folder.path / "searches"
         jobs = jobs_of(self.methods, self.benchmark, self.runs, self.budget, 100 - targets.all, context.seed, folder)
