@@ -40,13 +40,11 @@ SECONDS = 2.0
 """Of bare multiplications in each turn."""
 
 
-def multiply(times: int) -> float:
-    """Multiplies matrices; returns the processor seconds of this process that it took."""
-    start = time.process_time()
+def multiply(times: int) -> None:
+    """Multiplies matrices."""
     matrix = torch.full((SIZE, SIZE), 0.5)
     for _ in range(times):
         matrix = (matrix @ matrix).clamp_(0, 1)
-    return time.process_time() - start
 
 
 def matmul_rate(pool: Pool, seconds: float, workers: int) -> float:
@@ -104,13 +102,13 @@ def efficiency(kind: str, milliseconds: float, workers: int, parent: Path | None
     """Compares the work that jobs get done with that of bare multiplications, in turns."""
     folder = Path(tempfile.mkdtemp(prefix="foretrain-scale-", dir=parent))
     parallel = ParallelMap(workers=workers)
-    times = max(1, round(milliseconds / 1000 / (multiply(500) / 500)))
-    function = _job(kind, times, folder)
     each = max(workers, round(1000 * SECONDS / milliseconds)) * workers
     items = {f"net-{number:05d}": number for number in range(each * (TURNS + 1))}
     keys = list(items)
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         matmul_rate(pool, 1, workers)
+        times = max(1, round(milliseconds / 1000 * matmul_rate(pool, SECONDS, workers) / workers))
+        function = _job(kind, times, folder)
         rates, seconds = [], []
         for turn in range(TURNS + 1):
             start = time.perf_counter()
