@@ -23,10 +23,12 @@ from foretrain.predictors.gaussian_process import KERNELS, Evidence, fit_process
 from foretrain.predictors.linear import BayesianLinear
 from foretrain.predictors.nao import NAO
 from foretrain.predictors.neighbours import weighted_neighbours
+from foretrain.predictors.posterior import Posterior
 from foretrain.predictors.regressor import Labelled
 from foretrain.predictors.targets import Target
 from foretrain.predictors.training import FitSettings
 from foretrain.predictors.trees import RandomForest, Trees
+from foretrain.predictors.weisfeiler_lehman import WeisfeilerLehmanLinear
 
 SPACE = SPACES["nasbench201"]
 RANDOM = np.random.default_rng(0)
@@ -269,3 +271,36 @@ def test_auto_says_what_it_chose_and_why():
     assert "too few" in Auto(SPACE, candidates=candidates).fit(archs[:4], accuracies[:4]).choice
     with pytest.raises(ConfigError, match="none are given"):
         Auto(SPACE, candidates={})
+
+
+def test_weights_drawn_from_the_posterior_have_its_mean_and_covariance():
+    design, values = RANDOM.normal(size=(5, 8)), RANDOM.normal(size=5)
+    posterior = Posterior.of(design, values - values.mean())
+    precision = design.T @ design / posterior.noise + np.eye(8) / posterior.signal
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ design.T @ (values - values.mean()) / posterior.noise
+    np.testing.assert_allclose(posterior.mean(), mean, rtol=1e-8, atol=1e-10)
+    generator = torch.Generator().manual_seed(0)
+    draws = np.array([posterior.draw(generator) for _ in range(20_000)])
+    spread = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((draws.mean(0) - mean) / spread, 0, atol=0.04)
+    np.testing.assert_allclose(
+        np.cov(draws.T) / np.outer(spread, spread), covariance / np.outer(spread, spread), atol=0.05
+    )
+
+
+def test_drawn_functions_agree_where_networks_were_learned_and_differ_elsewhere():
+    space = SPACES["nasbench201"]
+    archs, accuracies = networks(space, 60)
+    predictor = WeisfeilerLehmanLinear(space).fit(archs[:30], accuracies[:30])
+    generator = torch.Generator().manual_seed(0)
+    draws = np.array([predictor.draw(archs, generator) for _ in range(50)])
+    assert draws.shape == (50, 60)
+    assert draws[:, :30].std(0).mean() < 0.8 * draws[:, 30:].std(0).mean()
+    np.testing.assert_allclose(draws.mean(0), predictor.predict(archs).score, atol=5 * draws.std(0).max() / 50**0.5)
+
+
+def test_a_predictor_without_a_fit_has_no_functions_to_draw():
+    space = SPACES["nasbench201"]
+    with pytest.raises(DataError, match="Call fit"):
+        WeisfeilerLehmanLinear(space).draw(networks(space, 3)[0], torch.Generator())

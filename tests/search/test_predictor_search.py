@@ -46,6 +46,7 @@ STRATEGIES = {
     "likelihood": functools.partial(GUIDED, sampler=MaximumLikelihood(20, steps=6)),
     "warm": functools.partial(GUIDED, sampler=Whole(), warm_start=True),
     "linear": functools.partial(PredictorSearch, predictor=WeisfeilerLehmanLinear, sampler=Whole(), growth=0.2),
+    "exploring": functools.partial(PredictorSearch, predictor=WeisfeilerLehmanLinear, sampler=Whole(), explore=0.5),
     "nao": functools.partial(
         PredictorSearch,
         predictor=functools.partial(NAO, width=8, hidden=4, settings=FitSettings(epochs=3)),
@@ -338,3 +339,30 @@ def test_a_strategy_without_memory_refuses_one():
 
     with pytest.raises(ValueError, match="remembers nothing"):
         Idle(NASBench201()).set_state({"current": 1})
+
+
+class Misled(Predictor):
+    """Ranks one way, draws the other."""
+
+    def fit(self, archs, accuracies, scores=None, unlabeled=None):
+        return self
+
+    def predict(self, archs, scores=None):
+        return Forecast(archs.index.numpy().astype(float))
+
+    def draw(self, archs, generator):
+        return -archs.index.numpy().astype(float)
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0.0, 0), (0.1, 1), (0.5, 2), (1.0, 4)])
+def test_the_share_that_explores_comes_from_draws(share: float, drawn: int, objective: TableObjective):
+    strategy = PredictorSearch(objective.space, 0, predictor=Misled, sampler=Whole(), explore=share)
+    history = run_search(strategy, objective, budget=8, seed=1)
+    places = [code for code in range(len(objective.space)) if code not in history.codes[:4]]
+    expected = places[::-1][: 4 - drawn] + places[:drawn]
+    assert history.codes[4:].tolist() == expected
+
+
+def test_exploring_with_a_predictor_that_draws_nothing_is_refused(objective: TableObjective):
+    with pytest.raises(ConfigError, match=r"search\.explore.*weisfeiler_lehman"):
+        PredictorSearch(objective.space, 0, predictor=GCN, sampler=Whole(), explore=0.5)

@@ -13,19 +13,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from foretrain.errors import DataError
 from foretrain.forecast import Forecast
 from foretrain.predictors.base import FloatArray
+from foretrain.predictors.posterior import Columns, Posterior
 from foretrain.predictors.regressor import Labelled, Regressor, Scores
 from foretrain.predictors.targets import Target, Transform
 from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.encodings.neighbourhoods import neighbourhoods
-
-_SIGNALS = 10.0 ** np.arange(-1, 3.01, 0.5)
-_NOISES = 10.0 ** np.arange(-2, 0.01, 0.25)
-"""Variances of the prior and of the noise, among which the evidence chooses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +74,12 @@ class LinearComposition:
     of_features: FloatArray
     shift: float
 
+    @classmethod
+    def of(cls, target: Target, kinds: Tensor, weights: FloatArray, shift: float) -> LinearComposition:
+        """Takes the weights of :meth:`Composition.counts`."""
+        features = len(weights) - len(kinds)
+        return cls(target, kinds, weights[features:], weights[:features], shift)
+
     def __call__(self, cells: Composition) -> FloatArray:
         """Foresees the standardised targets ``float64[n]`` of cells."""
         weights = np.zeros(len(cells.kinds) + 1)
@@ -93,7 +96,7 @@ class WeisfeilerLehmanLinear(Regressor[LinearComposition]):
     """Bayesian linear regression on counted neighbourhoods and graph features.
 
     Columns are standardised over the training set; the variances of the weights' prior and of the noise are the pair of
-    a grid that maximises the evidence. Its forecasts have no interval.
+    a grid that maximises the evidence. Its forecasts have no interval, but :meth:`draw` gives whole functions.
 
     Args:
         space: A space with the encodings ``graph`` and ``graph_features``.
@@ -105,45 +108,39 @@ class WeisfeilerLehmanLinear(Regressor[LinearComposition]):
         super().__init__(space, seed)
         self.transform: Transform = transform
         self._taken_apart: WeakKeyDictionary[Architectures, Composition] = WeakKeyDictionary()
+        self._posterior: tuple[Posterior, Columns, float] | None = None
+
+    def draw(self, archs: Architectures, generator: torch.Generator) -> FloatArray:
+        """Draws a function from what was learned and returns its values ``float64[n]``; higher is better.
+
+        They rank the networks as one truth does that the training set does not rule out, for Thompson sampling.
+
+        Raises:
+            DataError: There was no ``fit``; a loaded predictor keeps the mean of what it learned only.
+        """
+        if self._posterior is None:
+            raise DataError(type(self).__name__, "has no functions to draw", "Call fit; a file holds the mean only")
+        posterior, columns, mean = self._posterior
+        weights, shift = columns.weights(posterior.draw(generator))
+        drawn = LinearComposition.of(self.learned.target, self.learned.kinds, weights, mean + shift)
+        return drawn(self._composition(archs))
 
     def _learn(self, known: Labelled, unlabeled: Architectures | None) -> LinearComposition:
         target = Target.of(known.accuracies, self.transform)
         cells = Composition.of(self.space, known.archs)
-        columns = cells.counts()
-        weights, shift = _regress(columns, target.forward(known.accuracies))
-        features = cells.features.shape[1]
-        return LinearComposition(target, cells.kinds, weights[features:], weights[:features], shift)
+        counts, values = cells.counts(), target.forward(known.accuracies)
+        columns = Columns.of(counts)
+        mean = float(values.mean())
+        posterior = Posterior.of(columns.design(counts), values - mean)
+        self._posterior = posterior, columns, mean
+        weights, shift = columns.weights(posterior.mean())
+        return LinearComposition.of(target, cells.kinds, weights, mean + shift)
 
     def _foresee(self, learned: LinearComposition, archs: Architectures, scores: Scores) -> Forecast:
-        if archs not in self._taken_apart:
-            self._taken_apart[archs] = Composition.of(self.space, archs)
-        foreseen = learned(self._taken_apart[archs])
+        foreseen = learned(self._composition(archs))
         return Forecast(foreseen, learned.target.backward(foreseen))
 
-
-def _regress(columns: FloatArray, values: FloatArray) -> tuple[FloatArray, float]:
-    """Returns weights ``float64[d]`` and shift of a linear function of the columns.
-
-    With the eigenvalues of the centred, scaled columns' products, the evidence of every pair of variances is a sum over
-    n numbers, and the weights' posterior mean is one product more (Bishop 2006, section 3.5, in its dual form).
-    """
-    centre, scale = columns.mean(axis=0), columns.std(axis=0)
-    used = scale > 1e-6 * np.abs(columns).max(axis=0, initial=1.0)
-    weights = np.zeros(columns.shape[1])
-    if not used.any():
-        return weights, float(values.mean())
-    design = (columns[:, used] - centre[used]) / (scale[used] * np.sqrt(used.sum()))
-    eigenvalues, basis = np.linalg.eigh(design @ design.T)
-    along = basis.T @ (values - values.mean())
-    signal, noise = _most_evident(np.maximum(eigenvalues, 0), along)
-    posterior = signal * design.T @ (basis @ (along / (signal * np.maximum(eigenvalues, 0) + noise)))
-    weights[used] = posterior / (scale[used] * np.sqrt(used.sum()))
-    return weights, float(values.mean() - weights @ centre)
-
-
-def _most_evident(eigenvalues: NDArray[np.float64], along: FloatArray) -> tuple[float, float]:
-    """The variances of prior and noise under which the values are most likely."""
-    variances = _SIGNALS[:, None, None] * eigenvalues + _NOISES[None, :, None]
-    evidence = -(along**2 / variances + np.log(variances)).sum(axis=-1)
-    signal, noise = np.unravel_index(int(evidence.argmax()), evidence.shape)
-    return float(_SIGNALS[signal]), float(_NOISES[noise])
+    def _composition(self, archs: Architectures) -> Composition:
+        if archs not in self._taken_apart:
+            self._taken_apart[archs] = Composition.of(self.space, archs)
+        return self._taken_apart[archs]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -37,6 +38,14 @@ class WarmStarting(Protocol):
         """Goes on from what :meth:`state` returned."""
 
 
+@runtime_checkable
+class Drawing(Protocol):
+    """A predictor that knows what else the truth may be."""
+
+    def draw(self, archs: Architectures, generator: torch.Generator) -> FloatArray:
+        """Draws a function from what was learned and returns its values ``float64[n]``; higher is better."""
+
+
 class PredictorSearch(Strategy):
     """Trains a predictor on what was evaluated and evaluates what it ranks highest (algorithm 1).
 
@@ -54,9 +63,12 @@ class PredictorSearch(Strategy):
         acquisition: What is maximised: the forecast's ``score``; a draw between its limits of 90% (``thompson``:
             normal, for each network apart); or its ``upper`` limit.
         warm_start: Whether the predictor learns on from the round before, where it can.
+        explore: Share of a round, rounded up, that Thompson sampling chooses: each of these networks is the best one of
+            a function of its own, drawn from what the predictor learned. A search that only ever takes what it ranks
+            highest can stay with what its first networks taught. For predictors that draw (``weisfeiler_lehman``).
 
     Raises:
-        ConfigError: The predictor cannot learn on, or its forecasts have no interval for the acquisition.
+        ConfigError: The predictor cannot learn on, cannot draw, or its forecasts have no interval for the acquisition.
     """
 
     def __init__(
@@ -71,6 +83,7 @@ class PredictorSearch(Strategy):
         growth: Annotated[float, Field(ge=0)] = 0.0,
         acquisition: Acquisition = "score",
         warm_start: bool = False,
+        explore: Annotated[float, Field(ge=0, le=1)] = 0.0,
     ) -> None:
         super().__init__(space, seed)
         self.predictor: Predictor = predictor(space=space, seed=seed)
@@ -82,8 +95,12 @@ class PredictorSearch(Strategy):
         self._warm = self.predictor if warm_start and isinstance(self.predictor, WarmStarting) else None
         if acquisition != "score":
             _require_interval(self.predictor, acquisition, initial)
+        self.explore = explore
+        self._drawing = self.predictor if explore and isinstance(self.predictor, Drawing) else None
+        name = type(self.predictor).__name__
+        if explore and self._drawing is None:
+            raise ConfigError("search.explore", "this predictor draws no functions", name, "0, or weisfeiler_lehman")
         if warm_start and self._warm is None:
-            name = type(self.predictor).__name__
             raise ConfigError("search.warm_start", "this predictor cannot learn on", name, "false, or a GCN ranker")
 
     def propose(self, history: History, generator: torch.Generator) -> Proposal:
@@ -98,9 +115,33 @@ class PredictorSearch(Strategy):
         if len(sampled) == 0:
             return Proposal(draw_uniformly(self.space, history, self.batch, generator))
         utility = _ACQUISITIONS[self.acquisition](self.predictor.predict(sampled), generator)
-        utility[torch.isin(self.space.codes(sampled), history.codes).numpy()] = -np.inf
+        known_already = torch.isin(self.space.codes(sampled), history.codes).numpy()
         size = max(self.batch, int(self.growth * len(history)))
-        return Proposal(sampled[torch.from_numpy(_best(utility, size, generator))], sampled)
+        chosen = self._choose(sampled, utility, known_already, size, generator)
+        return Proposal(sampled[torch.from_numpy(chosen)], sampled)
+
+    def _choose(
+        self,
+        sampled: Architectures,
+        utility: FloatArray,
+        taken: NDArray[np.bool_],
+        size: int,
+        generator: torch.Generator,
+    ) -> NDArray[np.int64]:
+        """Places of the networks of a round: the best by utility, then the best of drawn functions."""
+        explored = math.ceil(self.explore * size)
+        chosen = _best(np.where(taken, -np.inf, utility), size - explored, generator)
+        taken = taken.copy()
+        for drawn in self._functions(sampled, explored, generator):
+            taken[chosen] = True
+            chosen = np.append(chosen, _best(np.where(taken, -np.inf, drawn), 1, generator))
+        return chosen
+
+    def _functions(self, sampled: Architectures, count: int, generator: torch.Generator) -> Iterator[FloatArray]:
+        """So many draws of what the truth may be."""
+        if self._drawing is not None:
+            for _ in range(count):
+                yield self._drawing.draw(sampled, generator)
 
     def state(self) -> Mapping[str, Any]:
         """Returns what the predictor has learned, where the next round starts from it."""
