@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,15 @@ def foretrain_data() -> Path:
             pytest.fail("FORETRAIN_DATA is not set, and CI runs no suite without the real data")
         pytest.skip("FORETRAIN_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """A Slurm that takes jobs; tests that need one are skipped without."""
+    asked = ["sinfo", "--noheader", "--states=idle,mixed,allocated"]
+    try:
+        there = subprocess.run(asked, check=False, capture_output=True, timeout=10).stdout
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        there = b""
+    if not there:
+        pytest.skip("no Slurm answers: `.ci/slurm start FOLDER` brings one up, see CONTRIBUTING.md")

@@ -89,6 +89,69 @@ def test_a_straggler_is_stopped_and_its_item_tried_elsewhere(tmp_path: Path):
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_job_that_is_stopped_makes_room(name: str, tmp_path: Path):
+    with ENGINES[name].open(Resources(1, 1, 0, tmp_path / "logs")) as pool:
+        hanging = pool.submit(note_and_square, (str(tmp_path), 0, {"hangs_once": [0]}))
+        eventually(lambda: (tmp_path / "0.log").exists() and (tmp_path / "0.log").read_text().endswith("\n"))
+        pool.stop(hanging)
+        pool.stop(hanging)  # a job that is none any more
+        assert pool.submit(note_and_square, (str(tmp_path), 1, {})).result(timeout=60) == {"square": 1}
+        process = Path("/proc") / (tmp_path / "0.log").read_text().strip()
+        eventually(lambda: not process.exists() or not (process / "cmdline").read_bytes())
+
+
+def eventually(condition) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_process_that_died_between_two_jobs_is_started_anew(tmp_path: Path):
+    with Processes().open(Resources(1, 1, 0, tmp_path)) as pool:
+        pool.submit(note_and_square, (str(tmp_path), 0, {})).result(timeout=60)
+        os.kill(int((tmp_path / "0.log").read_text()), signal.SIGKILL)
+        time.sleep(1)
+        assert pool.submit(note_and_square, (str(tmp_path), 1, {})).result(timeout=60) == {"square": 1}
+
+
+def test_an_interruption_ends_the_processes(tmp_path: Path):
+    def interrupted():
+        with Processes().open(Resources(1, 1, 0, tmp_path)) as pool:
+            pool.submit(note_and_square, (str(tmp_path), 0, {"hangs_once": [0]}))
+            eventually(lambda: (tmp_path / "0.log").exists() and (tmp_path / "0.log").read_text().endswith("\n"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    process = Path("/proc") / (tmp_path / "0.log").read_text().strip()
+    eventually(lambda: not process.exists() or not (process / "cmdline").read_bytes())
+
+
+def test_a_running_dask_is_used_and_one_that_is_not_there_told(tmp_path: Path):
+    dask, distributed = importlib.import_module("dask"), importlib.import_module("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        with Dask(cluster.scheduler_address).open(Resources(None, 1, 0, tmp_path)) as pool:
+            assert pool.slots == 2
+            assert pool.submit(pow, 3, 2).result(timeout=60) == 9
+        assert cluster.status.name == "running", "a Dask that was there before stays"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(ConfigError, match=r"parallel.engine.address.*no Dask scheduler there"),
+    ):
+        ParallelMap(engine=Dask("tcp://127.0.0.1:9"))(see_devices, {"a": 0}, tmp_path, "looking")
+
+
+def test_a_ray_that_is_not_there_is_told(tmp_path: Path, monkeypatch):
+    def init(**options):  # the real one takes 20 seconds to come to this
+        raise ConnectionError(f"Could not find any running Ray instance at {options['address']}")
+
+    monkeypatch.setattr(importlib.import_module("ray"), "init", init)
+    with pytest.raises(ConfigError, match=r"parallel.engine.address.*no Ray there"):
+        ParallelMap(engine=Ray("auto"))(see_devices, {"a": 0}, tmp_path, "looking")
+
+
 def test_damaged_records_are_made_again_and_leftovers_removed(tmp_path: Path):
     first = run(Processes(), tmp_path)
     whole = (tmp_path / "records" / "item-4.json").read_bytes()

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from foretrain.errors import DataError, ItemsFailedError
+from foretrain.runtime.engines.base import Engine, Pool, Resources
 from foretrain.runtime.files import write_json
 from foretrain.runtime.parallel import ParallelMap
 from foretrain.runtime.seeding import make_generator
@@ -112,3 +115,73 @@ def test_the_other_processes_of_a_run_wait_for_the_records_of_the_first(tmp_path
         assert not waiting.done()
         write_json(tmp_path / "c.json", {"value": 30})
         assert waiting.result(timeout=60) == {"b": {"value": 10}, "c": {"value": 30}}
+
+
+class Scripted(Engine):
+    """A place that takes one job at a time and does it at once, after a wait, or never, as its items' names say."""
+
+    def __init__(self, waits: int = 0) -> None:
+        self.waits = waits
+        self.asked: list[str] = []
+        self.stopped: list[str] = []
+
+    @contextmanager
+    def open(self, resources: Resources):
+        yield ScriptedPool(self)
+
+
+class ScriptedPool(Pool):
+    slots = 2
+
+    def __init__(self, engine: Scripted) -> None:
+        self.engine = engine
+        self.keys: dict[Future, str] = {}
+
+    def submit(self, function, key, item):
+        self.engine.asked.append(key)
+        if any(not future.done() for future in self.keys):
+            return None
+        future: Future = Future()
+        self.keys[future] = key
+        self.later = partial(function, key, item)
+        if key == "unsendable":
+            future.set_exception(TypeError("cannot pickle this"))
+        elif not key.startswith("never") and self.engine.waits <= 0:
+            future.set_result(self.later())
+        return future
+
+    def waits(self, future):
+        self.engine.waits -= 1
+        if self.engine.waits == 0:
+            future.set_result(self.later())
+        return self.engine.waits > 0
+
+    def stop(self, future):
+        self.engine.stopped.append(self.keys.pop(future))
+
+
+def test_a_place_without_room_is_asked_again_and_what_it_never_does_is_given_up(tmp_path):
+    engine = Scripted()
+    items = dict.fromkeys(["never", "a", "b", "unsendable"], 1)
+    with pytest.raises(ItemsFailedError) as failed:
+        ParallelMap(attempts=2, item_seconds=0.1, engine=engine)(fail_on_two, items, tmp_path, "trying")
+    assert "2 items failed" in str(failed.value)
+    assert "never: given up after 2 attempts: it took longer than 0.1 seconds" in str(failed.value)
+    assert "unsendable: Traceback" in str(failed.value)
+    assert "cannot pickle this" in str(failed.value)
+    assert engine.stopped == ["never", "never"]
+    assert engine.asked.count("a") > 1
+    assert {path.stem for path in tmp_path.glob("*.json")} == {"a", "b"}
+
+
+def test_time_in_a_queue_is_not_the_item_s_own(tmp_path):
+    engine = Scripted(waits=3)
+    ParallelMap(attempts=1, item_seconds=0.01, engine=engine)(fail_on_two, {"a": 1}, tmp_path, "waiting")
+    assert engine.waits == 0
+    assert not engine.stopped
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        ParallelMap(workers=1)(fail_on_two, {"a": 1}, tmp_path / "file" / "records", "writing")

@@ -49,7 +49,8 @@ class ParallelMap:
         threads: Threads of each job.
         gpus: GPUs of each job; with 0.25, four jobs share one. With 0 each job sees all there are.
         attempts: An item that lost its worker, or took longer than ``item_seconds``, is tried so many times in all.
-        item_seconds: An item that takes longer is stopped; None: no limit.
+        item_seconds: An item that takes longer, not counting its time in a scheduler's queue, is stopped; None: no
+            limit.
         engine: Where the jobs run; None: processes of this machine. Workers on other machines need the folder, and
             what the function reads, under the same path.
     """
@@ -166,17 +167,18 @@ class _Dispatch:
             yield from self._stop_stragglers()
 
     def _fill(self) -> None:
-        if not self._waiting:
-            return
-        for _ in range(self._pool.slots - len(self._running)):
-            if self._waiting:
-                key = self._waiting.popleft()
-                self._running[self._pool.submit(self._job, key, self._items[key])] = (key, time.monotonic())
+        while self._waiting and len(self._running) < self._pool.slots:
+            key = self._waiting[0]
+            future = self._pool.submit(self._job, key, self._items[key])
+            if future is None:
+                return
+            self._running[future] = (self._waiting.popleft(), time.monotonic())
 
     def _stop_stragglers(self) -> Iterator[tuple[str, str | None]]:
         if self._item_seconds is None:
             return
         now = time.monotonic()
+        self._running |= {future: (key, now) for future, (key, _) in self._running.items() if self._pool.waits(future)}
         late = [future for future, (_, start) in self._running.items() if now - start > self._item_seconds]
         for future in late:
             if not future.done():

@@ -48,8 +48,12 @@ class Pool(ABC):
         """Jobs that have room at the same time; it may change while a cluster grows or shrinks."""
 
     @abstractmethod
-    def submit(self, function: Callable[..., Any], *arguments: object) -> Future[Any]:
-        """Starts a job; at most :attr:`slots` are ever given at a time."""
+    def submit(self, function: Callable[..., Any], *arguments: object) -> Future[Any] | None:
+        """Starts a job; at most :attr:`slots` are ever given at a time. None: there is no room now."""
+
+    def waits(self, future: Future[Any]) -> bool:
+        """Whether a job is still in a scheduler's queue, which is not its own time."""
+        return False
 
     @abstractmethod
     def stop(self, future: Future[Any]) -> None:

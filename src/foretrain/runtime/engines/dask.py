@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from foretrain.errors import ConfigError
@@ -78,8 +78,14 @@ class _DaskPool(Pool):
         return outer
 
     def stop(self, future: Future[Any]) -> None:
-        """Forgets the task; Dask cannot end a running one, whose late result changes nothing."""
-        self._tasks.pop(future).cancel(force=True)
+        """Starts the task's worker anew, if it has a nanny to do so; else it is forgotten, and may come to its end."""
+        if (task := self._tasks.pop(future, None)) is None:
+            return
+        busy = [worker for worker, keys in self._client.processing().items() if task.key in keys]
+        task.cancel(force=True)
+        if busy:
+            with suppress(ValueError):
+                self._client.restart_workers(busy, raise_for_error=False)
 
     def _pass_on(self, done: Any, outer: Future[Any]) -> None:  # noqa: ANN401 - a future of Dask
         if self._tasks.pop(outer, None) is None:

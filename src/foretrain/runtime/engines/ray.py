@@ -84,7 +84,8 @@ class _RayPool(Pool):
         return outer
 
     def stop(self, future: Future[Any]) -> None:
-        self._ray.cancel(self._references.pop(future), force=True)
+        if (reference := self._references.pop(future, None)) is not None:
+            self._ray.cancel(reference, force=True)
 
     def close(self) -> None:
         for future in list(self._references):
