@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from foretrain.errors import CheckpointError, ConfigError
+from foretrain.errors import CheckpointError, ConfigError, ForetrainWarning
 from foretrain.forecast import Forecast
 from foretrain.predictors.auto import Auto
 from foretrain.predictors.base import Predictor
@@ -363,6 +363,9 @@ def test_the_share_that_explores_comes_from_draws(share: float, drawn: int, obje
     assert history.codes[4:].tolist() == expected
 
 
-def test_exploring_with_a_predictor_that_draws_nothing_is_refused(objective: TableObjective):
-    with pytest.raises(ConfigError, match=r"search\.explore.*weisfeiler_lehman"):
-        PredictorSearch(objective.space, 0, predictor=GCN, sampler=Whole(), explore=0.5)
+def test_a_predictor_that_draws_nothing_explores_nothing_and_says_so(objective: TableObjective):
+    with pytest.warns(ForetrainWarning, match="explores nothing"):
+        strategy = PredictorSearch(objective.space, 0, predictor=GCN, sampler=Whole(), explore=0.5)
+    plain = PredictorSearch(objective.space, 0, predictor=GCN, sampler=Whole())
+    codes = [run_search(each, objective, budget=12, seed=1).codes for each in (strategy, plain)]
+    assert torch.equal(*codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol, Self, runtime_checkable
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from foretrain.errors import ConfigError
+from foretrain.errors import ConfigError, ForetrainWarning
 from foretrain.forecast import Z90, Forecast
 from foretrain.predictors.base import Predictor, PredictorFactory
 from foretrain.search.history import FloatArray, History
@@ -65,10 +66,11 @@ class PredictorSearch(Strategy):
         warm_start: Whether the predictor learns on from the round before, where it can.
         explore: Share of a round, rounded up, that Thompson sampling chooses: each of these networks is the best one of
             a function of its own, drawn from what the predictor learned. A search that only ever takes what it ranks
-            highest can stay with what its first networks taught. For predictors that draw (``weisfeiler_lehman``).
+            highest can stay with what its first networks taught. Predictors that draw no functions (all but
+            ``weisfeiler_lehman``) explore nothing, with a warning.
 
     Raises:
-        ConfigError: The predictor cannot learn on, cannot draw, or its forecasts have no interval for the acquisition.
+        ConfigError: The predictor cannot learn on, or its forecasts have no interval for the acquisition.
     """
 
     def __init__(
@@ -95,11 +97,12 @@ class PredictorSearch(Strategy):
         self._warm = self.predictor if warm_start and isinstance(self.predictor, WarmStarting) else None
         if acquisition != "score":
             _require_interval(self.predictor, acquisition, initial)
-        self.explore = explore
-        self._drawing = self.predictor if explore and isinstance(self.predictor, Drawing) else None
         name = type(self.predictor).__name__
-        if explore and self._drawing is None:
-            raise ConfigError("search.explore", "this predictor draws no functions", name, "0, or weisfeiler_lehman")
+        self._drawing = self.predictor if isinstance(self.predictor, Drawing) else None
+        self.explore = explore if self._drawing is not None else 0.0
+        if explore and not self.explore:
+            message = f"{name} draws no functions, so the search explores nothing; search.explore=0 says so too"
+            warnings.warn(message, ForetrainWarning, stacklevel=2)
         if warm_start and self._warm is None:
             raise ConfigError("search.warm_start", "this predictor cannot learn on", name, "false, or a GCN ranker")
 
