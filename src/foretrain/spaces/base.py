@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from foretrain.batches import TensorBatch
 from foretrain.errors import ConfigError
 from foretrain.spaces.encodings.graph import GraphBatch
-
-if TYPE_CHECKING:
-    from foretrain.spaces.relaxation import Relaxation
+from foretrain.spaces.relaxation import Relaxation
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from foretrain.spaces.base import Architectures
+from foretrain.batches import TensorBatch
 
-A = TypeVar("A", bound=Architectures)
-B = TypeVar("B", bound=Architectures)
+A = TypeVar("A", bound=TensorBatch)
+B = TypeVar("B", bound=TensorBatch)
 Decode = Callable[[Tensor, Tensor], tuple[A, Tensor]]
 
 
