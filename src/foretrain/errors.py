@@ -34,8 +34,9 @@ class ConfigError(ForetrainError):
         shown = "" if value is self._NO_VALUE else f" (value: {value!r})"
         if allowed is not None and not isinstance(allowed, str):
             allowed = ", ".join(sorted(allowed))
-        hint = f". Allowed: {allowed}" if allowed else ""
-        self._text = f"{problem}{shown}{hint}"
+        hint = f"Allowed: {allowed}" if allowed else ""
+        end = "" if not hint else " " if f"{problem}{shown}".endswith("?") else ". "
+        self._text = f"{problem}{shown}{end}{hint}"
         super().__init__(self.told(key))
 
     def told(self, name: str) -> str:

@@ -191,7 +191,15 @@ def test_predict_reads_one_network(finished, recording, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "code", "message"),
     [
-        (["data.popluation=3"], 2, "popluation"),
+        (
+            ["data.popluation=3"],
+            2,
+            "config key 'data.popluation': unknown key, did you mean 'population'? Allowed",
+        ),
+        (["sead=3"], 2, "config key 'sead': unknown key, did you mean 'seed'?"),
+        (["trainer.gradient_clip_val=1"], 2, "Allowed: +trainer.gradient_clip_val=VALUE"),
+        (["benchmark=digits201"], 2, "This experiment has no such part"),
+        (["population"], 2, "write KEY=VALUE"),
         (["+data.colour=red"], 2, "config key 'data.colour': unknown key"),
         (["data.population=many"], 2, "config key 'data.population'"),
         (["data.population=-1"], 2, "greater than or equal to 1"),

@@ -109,6 +109,21 @@ def unknown_key(key: str, name: str, known: Mapping[str, Any]) -> ConfigError:
     return ConfigError(key, hint, allowed=known)
 
 
+def absent_key(key: str, node: Mapping[str, Any]) -> ConfigError:
+    """Returns the error for an override of a key that a composed config does not have.
+
+    Args:
+        key: Dotted path of the key.
+        node: The node in which it would be; its target may take more than the config says.
+    """
+    parent, _, name = key.rpartition(".")
+    written = [str(other) for other in node if other not in (TARGET, PARTIAL, "hydra")]
+    takes = list(signature_of(_locate(node, parent))) if TARGET in node else []
+    if name in takes:
+        return ConfigError(key, "not in the config, so it has to be added", allowed=f"+{key}=VALUE")
+    return unknown_key(key, name, dict.fromkeys([*written, *takes, *([] if parent else ["experiment"])]))
+
+
 def _locate(node: Mapping[str, Any], key: str) -> Callable[..., Any]:
     """Imports the target of a node; an import error is shown, not hidden."""
     path = node.get(TARGET)

@@ -12,9 +12,9 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
@@ -85,8 +85,17 @@ def _message(error: ForetrainError) -> str:
 
 
 def _hydra_message(error: BaseException) -> str:
-    """Hydra's message with the cause that it chains behind it."""
+    """Hydra's message with the cause that it chains behind it, or the remedy where Hydra names none that helps."""
     cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+        from foretrain.runtime.config import absent_key  # noqa: PLC0415 - keeps --help quick
+
+        return _message(absent_key(str(cause.full_key), cause.parent_node))
+    first = str(error).partition("\n")[0]
+    if isinstance(error, OverrideParseException):
+        return f"{first}: write KEY=VALUE, e.g. experiment=nap2"
+    if "No match in the defaults list" in first:
+        return f"{first} This experiment has no such part; --cfg job in its place shows the parts that it has"
     return str(error) if cause is None or str(cause) in str(error) else f"{error}\n{cause}"
 
 
