@@ -190,6 +190,17 @@ def test_python_blocks_run(page, names, home):
         assert names["recorder"].snapshots().features.shape == (2, 2, 2, 100, 12)
 
 
+def test_each_section_of_the_integrations_is_a_script_of_its_own():
+    page = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    scripts = ["".join(re.findall(r"^```py(?:thon)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)) for text in sections]
+    assert sum(map(bool, scripts)) >= 4
+    for script in scripts:
+        command = [sys.executable, "-m", "ruff", "check", "--isolated", "--quiet", "--select=F821", "-"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
