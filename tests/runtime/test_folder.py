@@ -35,7 +35,7 @@ def test_a_config_is_not_replaced_by_another(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_config({"seed": 0})
     folder.write_config({"seed": 0})
-    with pytest.raises(DataError, match="belongs to another config"):
+    with pytest.raises(DataError, match="belongs to another config: seed is 0, now 1"):
         folder.write_config({"seed": 1})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretrain import __version__
 from foretrain.benchmarks.catalog import CATALOG, Entry, default_folder, find_folder, installed, tables_folder
 from foretrain.benchmarks.importers import FORMATS
 from foretrain.errors import ConfigError, ForetrainError
@@ -49,8 +50,18 @@ app.command("score")(score_command)
 app.command("extrapolate")(extrapolate_command)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"foretrain {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _foretrain() -> None:
+def _foretrain(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Know how well a neural network will do before, while and without training it."""
 
 

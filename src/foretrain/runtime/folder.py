@@ -23,6 +23,8 @@ from foretrain.errors import DataError
 from foretrain.runtime.files import atomic_path, read_json, write_json, write_text
 
 _VERSIONS_OF = ("foretrain", "torch", "lightning", "numpy", "scipy", "pandas", "hydra-core")
+_MOST_SHOWN = 3
+_LONGEST_VALUE = 60
 
 
 class RunFolder:
@@ -76,8 +78,12 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-        if path.exists() and _what_decides(_read_config(path)) != _what_decides(OmegaConf.create(text)):
-            raise DataError(path, "this run folder belongs to another config", "Choose another run_dir or delete it")
+        if path.exists():
+            changes = _changes(_what_decides(_read_config(path)), _what_decides(OmegaConf.create(text)))
+            if changes:
+                problem = f"this run folder belongs to another config: {', '.join(changes[:_MOST_SHOWN])}"
+                more = f", and {len(changes) - _MOST_SHOWN} more" if len(changes) > _MOST_SHOWN else ""
+                raise DataError(path, problem + more, "Choose another run_dir or delete it")
         write_text(path, text)
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -133,6 +139,20 @@ def _what_decides(config: Any) -> dict[Any, Any]:  # noqa: ANN401 - OmegaConf's
     """A config without what its results do not depend on."""
     plain = OmegaConf.to_container(config)
     return {name: value for name, value in plain.items() if name != "parallel"} if isinstance(plain, dict) else {}
+
+
+def _changes(there: Any, now: Any, key: str = "") -> list[str]:  # noqa: ANN401 - plain values of a config
+    """What differs between two configs, each with its key."""
+    if isinstance(there, dict) and isinstance(now, dict):
+        names = dict.fromkeys([*there, *now])
+        inner = (_changes(there.get(name), now.get(name), f"{key}.{name}" if key else str(name)) for name in names)
+        return [change for changes in inner for change in changes]
+    return [] if there == now else [f"{key} is {_short(there)}, now {_short(now)}"]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _plain_number(value: float) -> float | int:
