@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from foretrain.errors import ConfigError
@@ -27,12 +27,15 @@ from foretrain.search.pareto import pareto_front
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
+_DASHES = ("-", "--", ":")
 _FONT_SIZE = 12
 _LETTERS_PER_INCH = 10
 _DPI = 150
 _ENDINGS = (".png", ".pdf", ".svg")
 _BETWEEN_MARKS = 0.1
 """Distance of a line's markers as a share of the diagonal of its axes."""
+
+_POINTS = (0, 0.25, 0.5, 0.75, 1, 2, 5, 10, 20, 50)
 
 _SELECTION_ROWS = (
     ("accuracy_difference", "points below the best network\n(lower is better)", False),
@@ -78,6 +81,7 @@ def selection_over_resources(table: pd.DataFrame, path: str | Path, unit_steps: 
         axes[row, 0].set_ylabel(label, fontsize=_FONT_SIZE)
         if metric == "accuracy_difference":
             axes[row, 0].set_yscale("symlog", linthresh=1)  # a few settings choose very badly
+            axes[row, 0].yaxis.set_major_locator(FixedLocator(_POINTS))
             axes[row, 0].set_ylim(bottom=-0.1)
             axes[row, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         else:
@@ -472,17 +476,24 @@ class _Style(NamedTuple):
 
     colour: str
     marker: str
+    dashes: str
     zorder: int
 
     def line(self) -> dict[str, Any]:
         """Options of a line with markers."""
-        return {"color": self.colour, "marker": self.marker, "zorder": self.zorder, "linewidth": 2, "markersize": 6}
+        look = {"color": self.colour, "marker": self.marker, "linestyle": self.dashes}
+        return {**look, "zorder": self.zorder, "linewidth": 2, "markersize": 6}
 
 
 def _styles(methods: pd.Series) -> dict[str, _Style]:
-    """The style of each method, in the order of its first row."""
+    """The style of each method, in the order of its first row; where the colours begin anew, lines are dashed."""
     return {
-        method: _Style(_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], zorder=100 - index)
+        method: _Style(
+            _COLOURS[index % len(_COLOURS)],
+            _MARKERS[index % len(_MARKERS)],
+            _DASHES[index // len(_COLOURS) % len(_DASHES)],
+            zorder=100 - index,
+        )
         for index, method in enumerate(methods.unique())
     }
 

@@ -155,10 +155,14 @@ def _selection_text(data: SnapshotPopulation, rule: SelectionRule, evidence: Evi
     members = ", ".join(str(len(fold)) for fold in evidence.folds)
     return (
         f"Out of each fold's networks ({members}), {rule.final_size} are kept. Both methods train all networks for "
-        f"{rule.first_units} units of {data.every_n_steps} mini-batch steps, drop {rule.cut:.0%}, and go on every "
-        f"{rule.interval_units} units (share dropped times {rule.cut_decay} each time). The agent drops by NAP2's "
-        "forecast, successive halving by the validation loss; their budgets are the same by construction."
+        f"{_steps(rule.first_units, data)} mini-batch steps, drop {rule.cut:.0%}, and again every "
+        f"{_steps(rule.interval_units, data)} (share dropped times {rule.cut_decay} each time). The agent drops by "
+        "NAP2's forecast, successive halving by the validation loss; their budgets are the same by construction."
     )
+
+
+def _steps(units: int, data: SnapshotPopulation) -> str:
+    return f"{units * data.every_n_steps:,}"
 
 
 def _selection_rows(selected: pd.DataFrame) -> pd.DataFrame:
