@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: env demo test lint types docs stress oldest wheel hashes coverage clean
+.PHONY: env demo test lint types docs stress oldest newest wheel hashes coverage clean
 
 env: $(READY)
 
@@ -38,15 +38,22 @@ stress: env
 	PYTHONPATH=tests/benchmarks:tests/predictors $(BIN)/python -W ignore tests/integration/fuzzing.py --seconds 9000
 	$(BIN)/python bench/scale.py
 
-# An environment of its own with the oldest version of every dependency that pyproject.toml allows.
+# Environments of their own with the oldest version of every dependency that pyproject.toml allows, and with the newest.
 oldest:
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m venv .venv-oldest/tools && .venv-oldest/tools/bin/pip install --quiet packaging
 	.venv-oldest/tools/bin/python .ci/oldest.py > .venv-oldest/constraints.txt
 	.venv-oldest/bin/pip install --quiet --constraint .venv-oldest/constraints.txt --editable . pytest pytest-xdist hypothesis
-	.venv-oldest/bin/python -m pytest -q $(OLDEST_TESTS)
+	.venv-oldest/bin/python -m pytest -q $(VERSION_TESTS)
 
-OLDEST_TESTS := tests/runtime/test_fitting.py tests/runtime/test_checkpoints.py tests/runtime/test_parallel.py \
+newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[baselines]' pytest pytest-xdist hypothesis
+	.venv-newest/bin/pip list --format=freeze | grep -iE '^(torch|lightning|numpy|scipy|pandas|torchmetrics|scikit-learn)=='
+	.venv-newest/bin/python -m pytest -q $(VERSION_TESTS)
+
+VERSION_TESTS := tests/runtime/test_fitting.py tests/runtime/test_checkpoints.py tests/runtime/test_parallel.py \
 	tests/metrics/test_rank.py tests/snapshots/test_modules.py tests/training/test_candidate_training.py
 
 # Builds the wheel and runs the installed command in an environment that has nothing else.
@@ -66,4 +73,4 @@ coverage: env
 	$(BIN)/pytest -n auto --cov=foretrain --cov-report=term-missing:skip-covered
 
 clean:
-	rm -rf .venv .venv-oldest .venv-wheel build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest .venv-wheel build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

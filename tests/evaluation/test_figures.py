@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from foretrain.evaluation import figures
+from foretrain.evaluation.nap2 import figures as nap2_figures
 from foretrain.search.pareto import pareto_front
 
 METHODS = ["NAP2 (weights and gradients)", "last validation accuracy", "best validation accuracy so far", "params"]
@@ -41,7 +42,7 @@ def snapshots_table(intervals: bool = True) -> pd.DataFrame:
 
 
 def draw_selection(path: Path) -> None:
-    figures.selection_over_resources(settings_table(), path, unit_steps=30, about="48 networks on digits")
+    nap2_figures.selection_over_resources(settings_table(), path, unit_steps=30, about="48 networks on digits")
 
 
 def draw_scatter(path: Path) -> None:
@@ -55,17 +56,17 @@ def draw_single_scatter(path: Path) -> None:
 
 
 def draw_spearman(path: Path) -> None:
-    figures.spearman_over_snapshots(snapshots_table(), path, every_n_steps=100, about="48 networks on digits " * 5)
+    nap2_figures.spearman_over_snapshots(snapshots_table(), path, every_n_steps=100, about="48 networks on digits " * 5)
 
 
 def draw_error(path: Path) -> None:
-    figures.error_over_snapshots(snapshots_table(intervals=False), path, every_n_steps=100)
+    nap2_figures.error_over_snapshots(snapshots_table(intervals=False), path, every_n_steps=100)
 
 
 def draw_populations(path: Path) -> None:
     rng = np.random.default_rng(0)
     populations = {name: (rng.uniform(10, 99, 48), rng.integers(4, 22, 48)) for name in ("48 on digits", "48 on CIFAR")}
-    figures.population_histograms(populations, path)
+    nap2_figures.population_histograms(populations, path)
 
 
 def draw_searches(path: Path) -> None:
@@ -160,7 +161,7 @@ def test_lines_are_the_pareto_fronts(drawings: dict[str, Drawing]) -> None:
 def test_a_method_without_settings_of_a_size_is_left_out_there(tmp_path: Path) -> None:
     table = settings_table()
     table = table[(table["method"] == "agent") | (table["final_size"] == 10)]
-    figures.selection_over_resources(table, tmp_path / "a.png", unit_steps=30)
+    nap2_figures.selection_over_resources(table, tmp_path / "a.png", unit_steps=30)
     assert (tmp_path / "a.png").is_file()
 
 

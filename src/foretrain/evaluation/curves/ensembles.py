@@ -14,12 +14,13 @@ from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.curves.families import DISTINCT
 from foretrain.curves.grid import GridFitter
 from foretrain.curves.published import PUBLISHED
+from foretrain.evaluation.curves.figures import CurvePanel, curve_forecasts
 from foretrain.evaluation.curves.judging import Answer, zero_shot, zero_shot_answers, zero_shot_table
 from foretrain.evaluation.curves.population import CurvePopulation, curve_population
 from foretrain.evaluation.curves.report import write_ensembles_report
 from foretrain.evaluation.curves.source_fit import SourceFit, fit_errors
 from foretrain.evaluation.curves.splits import SplitForecasts, few_shot_table, forecasts_by_split, split_table
-from foretrain.evaluation.figures import CurvePanel, curve_forecasts, lines_with_bands
+from foretrain.evaluation.figures import lines_with_bands
 from foretrain.runtime.progress import progress_bar
 from foretrain.runtime.study import RunContext, Study
 

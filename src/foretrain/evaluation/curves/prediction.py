@@ -21,9 +21,10 @@ from foretrain.curves.forecasting import CurveForecast, extrapolate
 from foretrain.curves.grid import GridFitter
 from foretrain.curves.observation import last_epochs
 from foretrain.errors import ConfigError, DataError
+from foretrain.evaluation.curves.figures import CurvePanel, curve_forecasts
 from foretrain.evaluation.curves.reading import Columns, Runs, read_runs
 from foretrain.evaluation.curves.units import Mode, Unit, UnitName, choose_unit
-from foretrain.evaluation.figures import CurvePanel, checked_figure, curve_forecasts
+from foretrain.evaluation.figures import checked_figure
 from foretrain.evaluation.report import print_table
 from foretrain.evaluation.tables import checked_target, is_stream, name_of, write_table
 from foretrain.metrics.error import mae

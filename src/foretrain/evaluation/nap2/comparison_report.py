@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from foretrain.evaluation.figures import (
+from foretrain.evaluation.nap2.figures import (
     advantage_over_snapshots,
     population_histograms,
     selection_over_resources,

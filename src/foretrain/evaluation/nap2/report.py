@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from foretrain.evaluation.figures import (
-    error_over_snapshots,
-    forecast_scatter,
-    selection_over_resources,
-    spearman_over_snapshots,
-)
+from foretrain.evaluation.figures import forecast_scatter
+from foretrain.evaluation.nap2.figures import error_over_snapshots, selection_over_resources, spearman_over_snapshots
 from foretrain.evaluation.nap2.judging import (
     JUDGED,
     NAMES,

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from foretrain.evaluation.figures import (
+from foretrain.evaluation.nap2.attention import layer_table
+from foretrain.evaluation.nap2.competition import agents_table, losses_on_halves
+from foretrain.evaluation.nap2.crossvalidation import cross_validate
+from foretrain.evaluation.nap2.figures import (
     population_histograms,
     selection_over_resources,
     spearman_over_snapshots,
     squared_error_over_snapshots,
 )
-from foretrain.evaluation.nap2.attention import layer_table
-from foretrain.evaluation.nap2.competition import agents_table, losses_on_halves
-from foretrain.evaluation.nap2.crossvalidation import cross_validate
 from foretrain.evaluation.nap2.findings import ATTENTION, BOTH, HALVING, LAST, LSTM, OUTSIDE, squared_error
 from foretrain.evaluation.nap2.folds import Fold, split_folds
 from foretrain.evaluation.nap2.forests import ForestSettings, fit_and_forecast

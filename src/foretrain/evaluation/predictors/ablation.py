@@ -13,8 +13,8 @@ from pydantic import Field
 
 from foretrain.benchmarks.table import Rows, Split
 from foretrain.benchmarks.task import BenchmarkTask
-from foretrain.evaluation.figures import spread_over_trials
 from foretrain.evaluation.predictors.comparison import opened
+from foretrain.evaluation.predictors.figures import spread_over_trials
 from foretrain.evaluation.predictors.judging import flat_metrics, judge_trials, summarise
 from foretrain.evaluation.predictors.report import print_variants, readable
 from foretrain.evaluation.report import markdown_table

@@ -14,7 +14,7 @@ from sklearn.manifold import TSNE
 
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.errors import ConfigError
-from foretrain.evaluation.figures import coloured_planes
+from foretrain.evaluation.predictors.figures import coloured_planes
 from foretrain.evaluation.predictors.judging import flat_metrics
 from foretrain.evaluation.report import markdown_table, print_table
 from foretrain.metrics.rank import spearman

@@ -7,8 +7,8 @@ import math
 import pandas as pd
 
 from foretrain.benchmarks.task import BenchmarkTask
-from foretrain.evaluation.figures import spread_over_trials
 from foretrain.evaluation.predictors.comparison import Draw
+from foretrain.evaluation.predictors.figures import spread_over_trials
 from foretrain.evaluation.predictors.judging import METRICS
 from foretrain.evaluation.report import markdown_table, print_table, with_interval
 from foretrain.runtime.folder import RunFolder

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from foretrain.benchmarks.task import BenchmarkTask
 from foretrain.errors import ConfigError, DataError
-from foretrain.evaluation.figures import correlation_over_weights
 from foretrain.evaluation.proxies.combining import (
     HYBRID,
     LEARNED,
@@ -21,6 +20,7 @@ from foretrain.evaluation.proxies.combining import (
     summary_of_labels,
     summary_of_splits,
 )
+from foretrain.evaluation.proxies.figures import correlation_over_weights
 from foretrain.evaluation.proxies.judging import RANKED, judge_scores
 from foretrain.evaluation.proxies.score_table import ScoreColumns, ScoreTable
 from foretrain.evaluation.report import markdown_table, print_table
