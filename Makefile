@@ -35,7 +35,8 @@ docs: env
 # are kept in docs/stress.md.
 stress: env
 	FORETRAIN_STRESS_KILLS=17 $(BIN)/pytest -q tests/integration/test_faults.py -k kills
-	PYTHONPATH=tests/benchmarks:tests/predictors $(BIN)/python -W ignore tests/integration/fuzzing.py --seconds 9000
+	PYTHONPATH=tests/benchmarks:tests/predictors:tests/runtime:tests/search \
+	  $(BIN)/python -W ignore tests/integration/fuzzing --seconds 18600
 	$(BIN)/python bench/scale.py
 
 # Environments of their own with the oldest version of every dependency that pyproject.toml allows, and with the newest.

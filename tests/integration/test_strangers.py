@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from foretrain.benchmarks.importers.foretrain_data import naap440
 from foretrain.benchmarks.importers.unpickling import load_torch_file
-from foretrain.errors import CheckpointError, DataError
+from foretrain.errors import CheckpointError, ConfigError, DataError
+from foretrain.evaluation.curves.reading import Columns, read_runs
 from foretrain.integrations.histories import read_histories
+from foretrain.integrations.models import find_models
 from foretrain.predictors.persistence import load_predictor
 from foretrain.runtime.checkpoints import SCHEMA_VERSION, load_checkpoint, save_checkpoint
 from foretrain.runtime.files import read_json
@@ -32,12 +36,12 @@ HERE = Path(__file__).parent
 
 
 def test_changed_files_of_every_format_are_taken_or_refused():
-    paths = [str(HERE.parent / room) for room in ("benchmarks", "predictors")]
+    paths = [str(HERE.parent / room) for room in ("benchmarks", "predictors", "runtime", "search")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-W", "ignore", str(HERE / "fuzzing.py"), "--runs", "12"]
+    command = [sys.executable, "-W", "ignore", str(HERE / "fuzzing"), "--runs", "12"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert len(re.findall(r"^\| [\w-]+ \| 12 \|", ended.stdout, re.MULTILINE)) == 15
+    assert len(re.findall(r"^\| [\w-]+ \| 12 \|", ended.stdout, re.MULTILINE)) == 31
 
 
 class Harm:
@@ -106,6 +110,48 @@ def test_a_table_with_texts_that_are_none_is_refused(tmp_path: Path):
     pq.write_table(pa.table({"a": ["b"]}), tmp_path / "text.parquet")
     assert load_table(tmp_path / "text.parquet")["a"].tolist() == ["b"]
     assert load_table(io.BytesIO((tmp_path / "text.parquet").read_bytes()))["a"].tolist() == ["b"]
+
+
+def test_small_tables_that_become_large_curves_are_refused(tmp_path: Path):
+    wide = pd.DataFrame({"epoch": [900_000]} | {f"{run} - loss": [0.5] for run in range(60)})
+    wide.to_csv(tmp_path / "chart.csv", index=False)
+    with pytest.raises(DataError, match="56 runs of up to 900001 epochs"):
+        read_histories(tmp_path / "chart.csv", "loss")
+    for epoch in (10**9, 1e300):
+        pd.DataFrame({"epoch": [1, 2, epoch], "acc": [0.5, 0.6, 0.7]}).to_csv(tmp_path / "run.csv", index=False)
+        with pytest.raises(DataError, match="at most 20000000 values"):
+            read_runs(tmp_path / "run.csv", Columns())
+    pd.DataFrame({"epoch": [], "acc": []}).to_csv(tmp_path / "run.csv", index=False)
+    with pytest.raises(DataError, match="has no values"):
+        read_runs(tmp_path / "run.csv", Columns())
+
+
+def test_an_archive_holds_arrays_only(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("x.npy", b"no array")
+    with pytest.raises(DataError, match="its member x is no array"):
+        read_snapshots(tmp_path / "some.npz")
+
+
+def test_tables_that_do_not_fit_together_are_refused(tmp_path: Path):
+    (tmp_path / "curves").mkdir()
+    plain = {"test_acc": np.ones((2, 3)), "train_loss": np.ones((2, 3)), "params": np.ones(2), "macs": np.ones(2)}
+    for changes, match in (
+        ({"test_acc": np.ones(2)}, "do not fit together"),
+        ({"params": np.ones((2, 5000))}, "5000 epochs of params"),
+    ):
+        np.savez(tmp_path / "curves" / "naap440_cifar10.npz", model_id=np.arange(2), **plain | changes)
+        with pytest.raises(DataError, match=match):
+            naap440(tmp_path)
+
+
+def test_a_list_of_models_names_no_further_lists(tmp_path: Path):
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'list.txt'}\n")
+    with pytest.raises(ConfigError, match="neither a file nor a spec"):
+        find_models([str(tmp_path / "list.txt")])
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        find_models([str(tmp_path / "list.txt")])
 
 
 def test_a_history_of_a_billion_epochs_is_refused(tmp_path: Path):

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from foretrain.errors import CheckpointError
 from foretrain.runtime.fitting import fit
 from foretrain.runtime.study import TrainerFactory
 
@@ -85,6 +86,31 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(tmp_path):
     assert resumed.validation == undisturbed.validation[KILL_EPOCH:]
     for a, b in zip(undisturbed.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_resume_points_are_given_up_and_foreign_ones_refused(tmp_path):
+    undisturbed = run(tmp_path / "whole")
+    kept = torch.load(tmp_path / "whole" / "last.ckpt", weights_only=True)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "last.ckpt").write_bytes(b"PK")
+    assert run(tmp_path / "damaged").validation == undisturbed.validation
+    (tmp_path / "foreign").mkdir()
+    torch.save(kept | {"state_dict": {"other": torch.zeros(1)}}, tmp_path / "foreign" / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: does not go on from this state \(RuntimeError.*delete it"):
+        run(tmp_path / "foreign")
+
+
+class Faulty(Regression):
+    def on_train_end(self):
+        raise RuntimeError("of its own")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_fails_later_is_not_laid_to_the_resume_point(tmp_path):
+    fit(Regression(), Data(), trainer_factory(), tmp_path, max_epochs=2, patience=9, seed=0, save_seconds=0)
+    with pytest.raises(RuntimeError, match=r"^of its own"):
+        fit(Faulty(), Data(), trainer_factory(), tmp_path, max_epochs=4, patience=9, seed=0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

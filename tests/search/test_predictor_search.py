@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from foretrain.errors import CheckpointError, ConfigError, ForetrainWarning
+from foretrain.errors import CheckpointError, ConfigError, DataError, ForetrainWarning
 from foretrain.forecast import Forecast
 from foretrain.predictors.auto import Auto
 from foretrain.predictors.base import Predictor
@@ -113,8 +113,34 @@ def test_a_state_belongs_to_its_search(objective: TableObjective, tmp_path: Path
     with pytest.raises(CheckpointError, match="another file"):
         run_search(RandomSearch(objective.space), objective, 8, 2, tmp_path / "state.pt")
     (tmp_path / "state.pt").write_bytes(b"no state")
-    with pytest.raises(CheckpointError, match="not readable"):
+    with pytest.raises(CheckpointError, match="does not go on from this state"):
         run_search(RandomSearch(objective.space), objective, 8, 1, tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema_version": 0},
+        {"archs": [torch.tensor([400] * 8)]},
+        {"archs": []},
+        {"accuracy": torch.zeros(3)},
+        {"reason": None},
+        {"strategy": {"current": "best", "tried": 0}},
+        {"strategy": {"current": 999, "tried": 0}},
+        {"counted": (1, torch.zeros(9))},
+    ],
+    ids=str,
+)
+def test_a_state_that_somebody_changed_is_refused(objective: TableObjective, tmp_path: Path, changes: dict):
+    def search(budget: int) -> None:
+        count = SampleCount(objective.accuracy, np.array([50.0]))
+        run_search(LocalSearch(objective.space), objective, budget, 1, tmp_path / "state.pt", count)
+
+    search(8)
+    content = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save(content | changes, tmp_path / "state.pt")
+    with pytest.raises(DataError):
+        search(12)
 
 
 def test_a_function_that_raises_fails_that_network_only():

@@ -17,7 +17,7 @@ from foretrain.errors import CheckpointError, ConfigError, DataError
 from foretrain.search import Contestant, SelectionAgent
 from foretrain.search.agent import SelectionRule
 from foretrain.search.optuna_pruners import OptunaHalving
-from foretrain.search.training import _devices
+from foretrain.search.training import ModuleTraining, _devices
 from foretrain.snapshots.module import SnapshotPredictor
 
 STEPS, UNIT = 12, 3
@@ -144,6 +144,24 @@ def test_the_device_is_a_gpu_by_its_number_or_just_one(monkeypatch: pytest.Monke
     assert _devices("cpu", 1) == 1
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert _devices("auto", 1) == 1
+
+
+def test_a_state_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
+    def training() -> ModuleTraining:
+        return ModuleTraining("good", networks()["good"], tmp_path, total_steps=STEPS, every_n_steps=UNIT)
+
+    with pytest.raises(CheckpointError, match=r"good.ckpt: does not go on from this state .FileNotFoundError"):
+        training().load_weights()
+    begun = training()
+    begun.advance(UNIT)
+    content = torch.load(begun.path, weights_only=True)
+    for damaged in (b"PK", content | {"state_dict": {}}, content | {"callbacks": {}}):
+        if isinstance(damaged, bytes):
+            begun.path.write_bytes(damaged)
+        else:
+            torch.save(damaged, begun.path)
+        with pytest.raises(CheckpointError, match=r"good.ckpt: does not go on from this state"):
+            training().load_weights()
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

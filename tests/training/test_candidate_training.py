@@ -264,8 +264,33 @@ def test_a_damaged_state_is_refused(space: Any, digits: ImageSet, tmp_path: Path
         torch.save({"state_dict": {}}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"training.ckpt: not the state of a training.* Delete it"):
+    with pytest.raises(CheckpointError, match=r"training.ckpt: does not go on from this state .* delete it"):
         new_training(space, digits, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("candidate_training", "progress", "step"), "two"),
+        (("candidate_training", "progress", "records"), None),
+        (("random_state", "torch"), torch.zeros(3)),
+        (("optimizer_states",), [{}]),
+        (("state_dict", "network.0.weight"), torch.zeros(2)),
+        (("loops", "fit_loop"), 3),
+    ],
+)
+def test_a_state_that_somebody_changed_is_refused(
+    space: Any, digits: ImageSet, tmp_path: Path, place: tuple[str, ...], value: object
+) -> None:
+    path = tmp_path / "training.ckpt"
+    new_training(space, digits, folder=tmp_path)[0].advance(2)
+    content = node = torch.load(path, weights_only=True)
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"training.ckpt: does not go on from this state"):
+        new_training(space, digits, folder=tmp_path)[0].advance(1)
 
 
 def test_a_plan_that_does_not_fit_the_images_is_refused(space: Any, digits: ImageSet) -> None:

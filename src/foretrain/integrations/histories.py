@@ -17,6 +17,7 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".pa
 _SHOWN = 12
 _FIRST_LINE = 2  # the header is the first
 _LAST_EPOCH = 1_000_000
+_CELLS = 50_000_000
 
 
 def read_histories(path: str | Path, metric: str) -> FloatArray:
@@ -45,16 +46,22 @@ def read_histories(path: str | Path, metric: str) -> FloatArray:
     files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.suffix in _READERS)
     curves: list[FloatArray] = []
     columns: set[str] = set()
+    length = 0
     for file in files:
         table = _read(file)
         columns |= set(map(str, table.columns))
-        curves += [_curve(file, table, name) for name in _columns_of(table, metric)]
-    curves = [curve for curve in curves if len(curve)]
+        for name in _columns_of(table, metric):
+            curve = _curve(file, table, name)
+            length = max(length, len(curve))
+            curves += [curve] if len(curve) else []
+            if len(curves) * length > _CELLS:
+                problem = f"makes it {len(curves)} runs of up to {length} epochs"
+                raise DataError(file, problem, f"Give at most {_CELLS} values at a time")
     if not curves:
         shown = ", ".join(sorted(columns)[:_SHOWN]) or "none"
         problem = f"none of {len(files)} tables has a run with {metric!r}; their columns: {shown}"
         raise DataError(path, problem, "Name a metric that these runs have logged")
-    return stacked(curves, max(map(len, curves)))
+    return stacked(curves, length)
 
 
 def stacked(curves: list[FloatArray], length: int) -> FloatArray:

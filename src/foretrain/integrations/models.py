@@ -36,17 +36,28 @@ def find_models(specs: Sequence[str]) -> list[Model]:
     - ``timm:PATTERN`` and ``torchvision:PATTERN``: the models of these libraries, ``*`` and ``?`` as in file names;
     - ``FILE.py:NAME`` or ``FILE.py:NAME(ARGUMENTS)``: a class or function in a file, called with these literal
       arguments; the file is run;
-    - another file: a text file with a spec on each line, ``#`` begins a comment.
+    - another file: a text file with such a spec on each line, ``#`` begins a comment.
 
     Raises:
         ConfigError: A spec is malformed, a library is not installed, or nothing fits a pattern.
     """
-    found = [model for spec in specs for model in _find(spec)]
+    found = [model for spec in specs for line in _lines(spec) for model in _find(line)]
     names = [model.name for model in found]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise ConfigError("models", "is named twice", repeated, "each network once")
     return found
+
+
+def _lines(spec: str) -> list[str]:
+    """The specs in a text file, else the spec itself."""
+    if spec.partition(":")[0] in _LIBRARIES or ".py:" in spec or not Path(spec).is_file():
+        return [spec]
+    try:
+        text = Path(spec).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("models", f"cannot be read ({error})", spec, _FORMS) from error
+    return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
 
 
 def _find(spec: str) -> Iterator[Model]:
@@ -56,11 +67,6 @@ def _find(spec: str) -> Iterator[Model]:
     elif ".py:" in spec:
         path, _, call = spec.rpartition(".py:")
         yield _from_file(Path(f"{path}.py"), call, spec)
-    elif Path(spec).is_file():
-        lines = Path(spec).read_text(encoding="utf-8").splitlines()
-        specs = (line.partition("#")[0].strip() for line in lines)
-        for item in filter(None, specs):
-            yield from _find(item)
     else:
         raise ConfigError("models", "is neither a file nor a spec", spec, _FORMS)
 

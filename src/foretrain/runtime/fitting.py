@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
+from foretrain.runtime.resuming import fit_from
 from foretrain.runtime.seeding import seed_everything
 
 Module = TypeVar("Module", bound=LightningModule)
@@ -50,6 +51,9 @@ def fit(
 
     Returns:
         The same module, in evaluation mode with the best weights.
+
+    Raises:
+        CheckpointError: ``last.ckpt`` can be read, but is that of another training.
     """
     folder = Path(folder)
     interrupted = folder / "last.ckpt"
@@ -68,7 +72,7 @@ def fit(
             default_root_dir=folder,
         )
         seed_everything(seed)
-        runner.fit(module, datamodule=data, ckpt_path=_resume_from(interrupted), weights_only=True)
+        fit_from(_resume_from(interrupted), runner, module, data)
         # The running statistics of batch normalisation are each device's own: all end with those of the first.
         weights = runner.strategy.broadcast(best.weights)
     module.load_state_dict(weights)

@@ -87,9 +87,13 @@ def load_archive(source: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
         OSError: It cannot be opened.
     """
     try:
-        with np.load(source, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = dict(archive)
     except OSError:
         raise
     except Exception as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    # NumPy hands out the bytes of a member that is no array
+    if other := next((name for name, values in arrays.items() if not isinstance(values, np.ndarray)), None):
+        raise ValueError(f"its member {other} is no array")
+    return arrays

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from foretrain.errors import DataError
 from foretrain.search.history import History
 from foretrain.search.strategy import Proposal, Strategy, draw_new, draw_uniformly
 from foretrain.spaces.base import Architectures, SearchSpace
@@ -113,6 +114,8 @@ class LocalSearch(Strategy):
 
     def propose(self, history: History, generator: torch.Generator) -> Proposal:
         """Moves to the best network of the last round if it is better, then draws neighbours."""
+        if self._current is not None and not 0 <= self._current < len(history):
+            raise DataError("local search", f"stands at network {self._current} of {len(history)}", "Begin anew")
         self._move(history)
         if self._current is None or self._tried >= self.neighbours:
             return self._restart(history, generator)
@@ -134,7 +137,8 @@ class LocalSearch(Strategy):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes on from what :meth:`state` returned."""
-        self._current, self._tried = state["current"], state["tried"]
+        current = state["current"]
+        self._current, self._tried = None if current is None else int(current), int(state["tried"])
 
     def _restart(self, history: History, generator: torch.Generator) -> Proposal:
         self._current, self._tried = None, 0

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from foretrain.errors import CheckpointError
 from foretrain.runtime.files import atomic_path
+from foretrain.runtime.resuming import going_on_from
 from foretrain.runtime.seeding import make_generator
 from foretrain.search.history import FloatArray, History
 from foretrain.search.objectives import Objective
 from foretrain.search.strategy import Strategy
-from foretrain.spaces.base import Architectures
+from foretrain.spaces.base import Architectures, SearchSpace
 from foretrain.spaces.modules import Members
 
 _SCHEMA_VERSION = 1
@@ -120,28 +121,27 @@ def _save(
 def _restore(
     path: Path, label: Mapping[str, Any], objective: Objective, strategy: Strategy, count: SampleCount | None
 ) -> History:
-    content = _read(path)
-    if content["label"] != label:
-        raise CheckpointError(path, f"holds the search {content['label']}, not {dict(label)}", "Choose another file")
-    archs: Architectures = type(objective.space.sample(1, torch.Generator()))(*content["archs"])
-    strategy.set_state(content["strategy"])
-    if count is not None:
-        count.total, count.reached = content["counted"][0], content["counted"][1].numpy()
-    return History(
-        objective.space,
-        archs,
-        content["accuracy"].numpy(),
-        tuple(content["reason"]),
-        content["round"].numpy(),
-        objective.space.codes(archs),
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
+    with going_on_from(path):
         content = torch.load(path, weights_only=True)
-    except Exception as error:  # damaged bytes fail in many ways
-        raise CheckpointError(path, f"is not readable ({error})", "Delete it to begin anew") from error
-    if not isinstance(content, dict) or content.get("schema_version") != _SCHEMA_VERSION:
-        raise CheckpointError(path, "is no state of a search of this version", "Delete it to begin anew")
-    return content
+        if content["schema_version"] != _SCHEMA_VERSION:
+            raise CheckpointError(path, "is no state of a search of this version", "Delete it to begin anew")
+        if content["label"] != label:
+            problem = f"holds the search {content['label']}, not {dict(label)}"
+            raise CheckpointError(path, problem, "Choose another file")
+        strategy.set_state(content["strategy"])
+        if count is not None:
+            total, reached = content["counted"]
+            count.total, count.reached[:] = int(total), reached.numpy()
+        return _history(content, objective.space)
+
+
+def _history(content: Mapping[str, Any], space: SearchSpace[Any]) -> History:
+    """The networks of a state, none of which the space would not have."""
+    given: Architectures = type(space.sample(1, torch.Generator()))(*content["archs"])
+    archs = space.parse(space.format(given))
+    accuracy, rounds = (content[name].numpy() for name in ("accuracy", "round"))
+    reason = tuple(map(str, content["reason"]))
+    lengths = {values.shape for values in (accuracy, rounds)} | {(len(reason),)}
+    if lengths != {(len(archs),)} or accuracy.dtype != np.float64 or rounds.dtype != np.int64 or len(archs) == 0:
+        raise ValueError(f"{len(archs)} networks, but not as many accuracies, rounds and reasons")
+    return History(space, archs, accuracy, reason, rounds, space.codes(archs))

@@ -19,6 +19,7 @@ from foretrain.errors import CheckpointError
 from foretrain.runtime.loggers import close_logger
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
+from foretrain.runtime.resuming import fit_from, going_on_from
 from foretrain.runtime.seeding import seed_everything
 from foretrain.snapshots.recorder import SnapshotRecorder
 from foretrain.training.candidate import PAUSE_KEY, Pause, load_pause
@@ -61,7 +62,7 @@ class ModuleTraining:
         device: Number of the device where there are several.
 
     Raises:
-        CheckpointError: The folder holds another training of this name.
+        CheckpointError: The folder holds another training of this name, or a damaged one.
     """
 
     def __init__(
@@ -113,18 +114,24 @@ class ModuleTraining:
         """Takes over what the file says, where there is one: another process may have trained."""
         if not self.path.exists():
             return
-        content = load_pause(self.path)
-        kept = content[PAUSE_KEY]
-        if kept["identity"] != self._identity():
-            raise CheckpointError(self.path, "the state of another training", "Choose another folder, or delete it")
-        self._steps = int(kept["progress"]["step"])
-        for callback in (self.recorder, self._history):
-            callback.load_state_dict(content["callbacks"][callback.state_key])
+        with going_on_from(self.path):
+            content = load_pause(self.path)
+            kept = content[PAUSE_KEY]
+            if kept["identity"] != self._identity():
+                raise CheckpointError(self.path, "the state of another training", "Choose another folder, or delete it")
+            self._steps = int(kept["progress"]["step"])
+            for callback in (self.recorder, self._history):
+                callback.load_state_dict(content["callbacks"][callback.state_key])
 
     def load_weights(self) -> LightningModule:
-        """Puts the weights of the last pause into the module and returns it."""
-        state = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
-        self.contestant.module.load_state_dict(state)
+        """Puts the weights of the last pause into the module and returns it.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        with going_on_from(self.path):
+            state = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
+            self.contestant.module.load_state_dict(state)
         return self.contestant.module
 
     def _train(self, target: int) -> None:
@@ -153,7 +160,7 @@ class ModuleTraining:
         )
         seed_everything(self._seed)
         resumed = self.path if self._steps else None
-        trainer.fit(self.contestant.module, datamodule=self.contestant.data, ckpt_path=resumed, weights_only=True)
+        fit_from(resumed, trainer, self.contestant.module, self.contestant.data)
         if isinstance(logger, Logger):
             close_logger(logger)
 

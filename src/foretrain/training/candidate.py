@@ -16,13 +16,14 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from foretrain.errors import CheckpointError
 from foretrain.runtime.checkpoints import SCHEMA_VERSION
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
+from foretrain.runtime.resuming import fit_from, going_on_from
 from foretrain.runtime.seeding import derive_seed, seed_everything
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.data import ImageDataModule
@@ -153,7 +154,7 @@ class CandidateTraining:
         trainer = self._make_trainer(target, started)
         seed_everything(derive_seed(self.candidate.seed, "training"))
         pause = self._path if self.steps_done else None
-        trainer.fit(module, datamodule=data, ckpt_path=pause, weights_only=True)
+        fit_from(pause, trainer, module, data)
         if target == self.total_steps:
             self._end(trainer, module, data, started)
         else:
@@ -225,7 +226,10 @@ class CandidateTraining:
 
     def _restore(self) -> _Progress:
         """Reads the state of the folder, gives the callbacks theirs, and returns the progress."""
-        content = load_pause(self._path)
+        with going_on_from(self._path):
+            return self._take_over(load_pause(self._path))
+
+    def _take_over(self, content: Mapping[str, Any]) -> _Progress:
         identity, ours = content[PAUSE_KEY]["identity"], self._identity()
         if different := sorted(key for key in ours if identity.get(key) != ours[key]):
             raise CheckpointError(
@@ -236,8 +240,7 @@ class CandidateTraining:
         for callback in self._callbacks:
             if state := content["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)
-        progress = content[PAUSE_KEY]["progress"]
-        return _Progress(**progress | {"records": Records(**progress["records"])})
+        return _PROGRESS.validate_python(content[PAUSE_KEY]["progress"])
 
 
 def candidate_data(candidate: Candidate, images: ImageSet, plan: TrainingPlan) -> ImageDataModule:
@@ -281,6 +284,9 @@ class _Progress:
     seconds: float = 0.0
     records: Records = field(default_factory=lambda: Records([], [], [], [], []))
     test_accuracy: float | None = None
+
+
+_PROGRESS = TypeAdapter(_Progress)
 
 
 class Pause(Callback):
@@ -327,13 +333,9 @@ def load_pause(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is no such state, or damaged.
     """
-    try:
+    with going_on_from(path):
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return {key: content[key] for key in (PAUSE_KEY, "callbacks")}
-    except Exception as error:  # damaged bytes fail in many ways
-        raise CheckpointError(
-            path, f"not the state of a training, or damaged ({type(error).__name__})", "Delete it to train anew"
-        ) from error
 
 
 def _detach(callback: Callback) -> None:

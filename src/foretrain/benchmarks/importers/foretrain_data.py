@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ _REMEDY = "Restore the folder of tables"
 _SEEDS_201 = (0, 1, 2)
 _DATASETS_201 = {"c10": ("cifar10-valid", "cifar10"), "c100": ("cifar100", "cifar100")}
 """By column ending: the data set of the validation accuracies, and that of the test accuracies."""
-_COLUMNS_201 = ["arch_str"] + [
+_COLUMNS_201 = ["arch_str", *(f"val_{ending}_s{seed}" for ending in _DATASETS_201 for seed in _SEEDS_201)] + [
     f"{name}_{ending}"
     for ending in _DATASETS_201
     for name in ("naslib_val", "test", "test12", "params", "train_time", "latency")
@@ -46,8 +47,24 @@ BEST = "best"
 """Seed of values that are the best of the repeats."""
 SURROGATE = "surrogate"
 """Seed of values that a surrogate model predicted."""
+_MOST_EPOCHS = 1000
 
 
+def _readable(reader: Callable[[Path], Contents]) -> Callable[[Path], Contents]:
+    """Turns what tables raise that are whole but do not fit together into one error."""
+
+    @functools.wraps(reader)
+    def read(folder: Path) -> Contents:
+        try:
+            return reader(folder)
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
+            problem = f"holds tables that do not fit together ({type(error).__name__}: {error})"
+            raise DataError(folder, problem, _REMEDY) from error
+
+    return read
+
+
+@_readable
 def nasbench201(folder: Path) -> Contents:
     """Reads the whole NAS-Bench-201 space: accuracies, costs, 100 curves and three sets of scores.
 
@@ -85,6 +102,7 @@ def nasbench201(folder: Path) -> Contents:
     return Contents(description, table["arch_str"].tolist(), series)
 
 
+@_readable
 def nasbench101(folder: Path) -> Contents:
     """Reads the whole NAS-Bench-101 space: test accuracy of all cells, validation accuracy of 30,001.
 
@@ -117,6 +135,7 @@ def nasbench101(folder: Path) -> Contents:
     return Contents(description, NASBench101().format(cells), series, [key.hex() for key in table["hash16"]])
 
 
+@_readable
 def nasbench301(folder: Path) -> Contents:
     """Reads 1,218 DARTS networks with the accuracy that the surrogate of NAS-Bench-301 predicts, and 12 scores.
 
@@ -142,6 +161,7 @@ def nasbench301(folder: Path) -> Contents:
         return Contents(description, space.format(space.parse_compact(table["arch"].tolist())), series)
 
 
+@_readable
 def naap440(folder: Path) -> Contents:
     """Reads the learning curves of 440 plain convolutional networks, which belong to no search space.
 
@@ -227,6 +247,10 @@ def _read_parquet(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 def _read_arrays(path: Path, names: Iterable[str]) -> Mapping[str, NDArray[Any]]:
     try:
         arrays = load_archive(path)
-        return {name: arrays[name] for name in names}
+        found = {name: arrays[name] for name in names}
     except (ValueError, OSError, KeyError) as error:
         raise DataError(path, f"not a readable file of arrays ({error})", _REMEDY) from error
+    for name, values in found.items():
+        if values.ndim > 1 and values.shape[1] > _MOST_EPOCHS:
+            raise DataError(path, f"has {values.shape[1]} epochs of {name}", f"Give at most {_MOST_EPOCHS}")
+    return found

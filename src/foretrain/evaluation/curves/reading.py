@@ -21,6 +21,7 @@ from foretrain.evaluation.tables import name_of, read_table
 FloatArray = NDArray[np.float64]
 _HEADER_LINES = 1
 _OFF_GRID = 1e-3
+_CELLS = 20_000_000
 _RUN_NAMES = ("run", "run_id", "run_uuid", "run_name", "trial", "trial_id", "name", "id", "model")
 _EPOCH_NAMES = ("epoch", "step", "iteration", "training_iteration", "trainer/global_step")
 _VALUE_NAMES = ("value", "accuracy", "acc", "val_acc", "val_accuracy", "valid_acc", "valid_accuracy", "val/acc")
@@ -212,6 +213,8 @@ def _epoch_of(name: str) -> int | None:
 
 
 def _pivot(path: Path, long: pd.DataFrame) -> Runs:
+    if long.empty:
+        raise DataError(path, "has no values", "Give a row for each epoch of a run")
     values = _numbers(path, long, "value")
     steps = _numbers(path, long, "epoch")
     _refuse(path, long, np.isnan(steps), "has no epoch", "Give every row its epoch")
@@ -220,6 +223,9 @@ def _pivot(path: Path, long: pd.DataFrame) -> Runs:
     rows = long["run"].astype(str).map({name: row for row, name in enumerate(names)}).to_numpy()
     table = pd.DataFrame({"row": rows, "epoch": epochs})
     _refuse(path, long, table.duplicated().to_numpy(), "has an epoch of its run that came before", "Keep one of them")
+    if len(names) * int(epochs.max()) > _CELLS:
+        problem = f"has {len(names)} runs of up to {epochs.max()} epochs"
+        raise DataError(path, problem, f"Give at most {_CELLS} values at a time, and number the epochs 1, 2, 3, ...")
     curves = np.full((len(names), int(epochs.max())), np.nan)
     lines = np.zeros(curves.shape, dtype=np.int64)
     curves[rows, epochs - 1], lines[rows, epochs - 1] = values, long["line"]
@@ -250,7 +256,7 @@ def _count_epochs(path: Path, long: pd.DataFrame, steps: FloatArray) -> tuple[ND
     """
     distinct = np.unique(steps)
     if distinct[0] >= 1 and (distinct == np.round(distinct)).all() and (len(distinct) == 1 or _stride(distinct) == 1):
-        return steps.astype(np.int64), []
+        return _whole(steps), []
     fractional = steps != np.round(steps)
     epochs, off = _on_grid(steps)
     if not off.any() and not (fractional.any() and len(np.unique(epochs)) < epochs.max()):
@@ -273,7 +279,12 @@ def _on_grid(steps: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Places from 1 on the grid of the first step and the smallest distance, and which steps lie beside it."""
     distinct = np.unique(steps)
     places = (steps - distinct[0]) / _stride(distinct)
-    return np.round(places).astype(np.int64) + 1, np.abs(places - np.round(places)) > _OFF_GRID
+    return _whole(places) + 1, np.abs(places - np.round(places)) > _OFF_GRID
+
+
+def _whole(numbers: FloatArray) -> NDArray[np.int64]:
+    """Rounded; what no integer can hold becomes one that is far too large."""
+    return np.minimum(np.round(numbers), 2.0**53).astype(np.int64)
 
 
 def _refuse(path: Path, long: pd.DataFrame, bad: NDArray[np.bool_], problem: str, remedy: str) -> None:
