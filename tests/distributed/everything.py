@@ -5,34 +5,23 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
+from learned import LEARNED, make
+from lightning.pytorch import Trainer
 
-from foretrain.benchmarks.batches import CurveBatch
-from foretrain.curves.module import CurveFitModule
 from foretrain.metrics.classes import Kendall, Spearman
-from foretrain.predictors.gcn.module import RankedGraphs, RankerModule
-from foretrain.predictors.gcn.neighbourhoods import Neighbourhoods
-from foretrain.predictors.mlp import LabelledColumns, PerceptronEnsemble
-from foretrain.predictors.module import NetworkModule
 from foretrain.runtime.predictions import PredictionTable
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.ranks import part
 from foretrain.runtime.study import TrainerFactory
-from foretrain.runtime.tables import IndexLoader, TableData
+from foretrain.runtime.tables import TableData
 from foretrain.snapshots.batches import SnapshotBatch
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.training import AutoencoderSettings, PredictorSettings, fit_snapshot_predictor
-from foretrain.spaces.nasbench201 import NASBench201
-from foretrain.training.data import ImageDataModule
-from foretrain.training.images import open_images
-from foretrain.training.module import ClassifierModule
 
 NETWORKS, STEPS, LAYERS = 29, 4, 3
 TRAIN, VAL, TEST = np.arange(16), np.arange(16, 20), np.arange(20, NETWORKS)
@@ -47,14 +36,18 @@ def trainer_factory(**options: Any) -> TrainerFactory:
     return TrainerFactory(make, {})
 
 
-def train(module: LightningModule, data: Any, epochs: int) -> dict[str, Tensor]:
-    torch.manual_seed(0)
+def train(name: str) -> dict[str, Any]:
+    """The weights that a module ends with, and what it says with them."""
+    learned = make(name)
     with quiet_lightning():
         runner = trainer_factory()(
-            callbacks=[], max_epochs=epochs, logger=False, enable_checkpointing=False, limit_val_batches=0
+            callbacks=[], max_epochs=learned.epochs, logger=False, enable_checkpointing=False, limit_val_batches=0
         )
-        runner.fit(module, data)
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+        runner.fit(learned.module, learned.data)
+    learned.module.eval()
+    with torch.no_grad():
+        says = learned.says()
+    return {"weights": {key: value.clone() for key, value in learned.module.state_dict().items()}, "says": says}
 
 
 def population() -> dict[str, Any]:
@@ -90,46 +83,6 @@ def foresee(model: SnapshotPredictor, folder: Path) -> None:
         runner.predict(model, data, return_predictions=False)
 
 
-def perceptrons() -> dict[str, Tensor]:
-    torch.manual_seed(1)
-    columns = torch.randn(24, 5)
-    table = LabelledColumns(columns, columns.sum(1))
-    return train(NetworkModule(PerceptronEnsemble(5, 2, 2, 8), 1e-2, 1e-4), TableData(table, table, 8, seed=0), 4)
-
-
-class OneBatch:
-    def __init__(self, batch: RankedGraphs) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[RankedGraphs]:
-        yield self.batch
-
-
-def ranker() -> dict[str, Tensor]:
-    space = NASBench201()
-    graphs = space.encode(space.sample(12, torch.Generator().manual_seed(0)), "graph")
-    torch.manual_seed(2)
-    module = RankerModule(len(space.vocabulary.labels), [8], "one_sided", 0.1, 0.9, 0.0, 5)
-    return train(module, OneBatch(RankedGraphs(Neighbourhoods.of(graphs, module.gcn), torch.arange(12.0))), 5)
-
-
-def curves() -> dict[str, Tensor]:
-    values = 90 - 60 * torch.rand(6, 1, generator=torch.Generator().manual_seed(0)) / torch.arange(1, 21)
-    batch = CurveBatch(values, values[:, -1], torch.arange(6))
-    return train(CurveFitModule(6, ["pow3", "log_power"], 0.2), IndexLoader(batch, lambda: [torch.arange(6)]), 20)
-
-
-def classifier() -> dict[str, Tensor]:
-    images = open_images("digits", None, 60)
-    torch.manual_seed(3)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(images.train.images[0].numel(), 10))
-    module = ClassifierModule(network, optimizer="sgd", learning_rate=0.1, total_steps=6)
-    return train(module, ImageDataModule(images, 20, seed=0), 2)
-
-
 def rank_metrics() -> dict[str, float]:
     """Two devices of which each saw networks of the other too, as padding makes them."""
     draw = np.random.default_rng(0)
@@ -150,10 +103,7 @@ def run(folder: Path) -> Results:
     foresee(model, folder)
     results = {
         "snapshots": model(SnapshotBatch(*columns[:3], columns[3].float(), torch.from_numpy(TEST))),
-        "perceptrons": perceptrons(),
-        "ranker": ranker(),
-        "curves": curves(),
-        "classifier": classifier(),
+        "learned": {name: train(name) for name in LEARNED},
         "rank_metrics": rank_metrics(),
     }
     if int(os.environ.get("RANK", "0")) == 0:

@@ -170,7 +170,8 @@ class ShapedAutoencoder(SequenceAutoencoder):
         self.options = {"num_tokens": num_tokens, "width": width, "shaping": shaping, "features": features}
         self.look = nn.Linear(features, width) if features else None
         self.shaping = shaping
-        self.log_bandwidth = nn.Parameter(torch.tensor(-1.0))
+        # Several devices refuse a parameter that no loss depends on.
+        self.log_bandwidth = nn.Parameter(torch.tensor(-1.0), requires_grad=shaping > 0)
 
     def place(self, code: Code, features: Tensor | None) -> Tensor:
         """Returns the embeddings ``float32[n, d]`` of length 1: those of the sequences and of the features, joined."""
