@@ -67,7 +67,7 @@ wheel: env
 	cd dist && ../.venv-wheel/bin/foretrain doctor && ../.venv-wheel/bin/foretrain --help
 
 hashes:
-	uv pip compile pyproject.toml --extra dev --constraint constraints.txt --generate-hashes --universal \
+	uv pip compile pyproject.toml --extra dev --constraint constraints.txt --generate-hashes --universal --no-strip-extras \
 		--python-version 3.11.8 --no-annotate --custom-compile-command 'make hashes' --output-file constraints-hashed.txt
 
 coverage: env

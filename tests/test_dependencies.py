@@ -70,14 +70,27 @@ def test_constraints_pin_every_dependency_with_digests():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#")
     pinned = {canonicalize_name(name): version for name, version in pinned.items()}
     text = (ROOT / "constraints-hashed.txt").read_text()
-    hashed = {
-        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)
-    }
+    found = re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;\\]+)", text, re.MULTILINE)
+    hashed = {canonicalize_name(name): version for name, version in found}
     wanted = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["dev"])
     assert wanted <= pinned.keys()
     assert {name: hashed.get(name) for name in wanted} == {name: pinned[name] for name in wanted}
-    blocks = re.split(r"\n(?=[\w.-]+==)", text)
-    assert all("--hash=sha256:" in block for block in blocks if re.match(r"[\w.-]+==", block))
+    blocks = re.split(r"\n(?=[\w.-]+(?:\[.*\])?==)", text)
+    assert all("--hash=sha256:" in block for block in blocks if "==" in block)
+
+
+def test_extras_that_pinned_packages_ask_for_are_pinned_too():
+    """With ``--require-hashes`` pip takes ``coverage==1`` for no pin of ``coverage[toml]``."""
+    text = (ROOT / "constraints-hashed.txt").read_text()
+    pinned = [Requirement(line) for line in re.findall(r"^[\w.-]+(?:\[.*\])?==[^\s;\\]+", text, re.MULTILINE)]
+    extras = {canonicalize_name(item.name): item.extras for item in pinned}
+    asked: dict[str, set[str]] = {}
+    for distribution in importlib.metadata.distributions():
+        if canonicalize_name(distribution.metadata["Name"]) in extras:
+            for item in map(Requirement, distribution.requires or ()):
+                if item.extras and (item.marker is None or item.marker.evaluate({"extra": ""})):
+                    asked.setdefault(canonicalize_name(item.name), set()).update(item.extras)
+    assert all(wanted <= extras[name] for name, wanted in asked.items()), asked
 
 
 def test_the_oldest_versions_are_the_lower_bounds():
