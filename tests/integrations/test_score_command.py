@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_table(networks, archive, tmp_path, monkeyp
         (["--models", "other.py:plain", "--data", "data.npz"], "there is no file other.py"),
         (["--models", "mine.py:plain", "--data", "nowhere"], "no such file or folder"),
         (["--models", "mine.py:plain", "--data", "data.npz", "--proxies", "zico"], "no such proxy of one batch"),
+        (["--models", "mine.py:plain", "--data", "data.npz", "--device", "cude"], "--device: cannot be used"),
         (["--models", "mine.py:plain", "--data", "data.npz", "--plot", "x.xyz"], "--plot: unknown file ending"),
         (["--models", "mine.py:plain", "--data", "data.npz", "--csv", "data.npz/x.csv"], "cannot be written"),
     ],

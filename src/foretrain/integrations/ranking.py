@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
+from foretrain.errors import ConfigError
 from foretrain.integrations.models import Model
 from foretrain.proxies.combination import normal_scores
 from foretrain.proxies.scores import Reason, Scores, average
@@ -47,7 +48,11 @@ def rank_models(
     Returns:
         One row a candidate, the best first: ``rank``, ``model``, ``combined`` (NaN where none of the scores that rank
         is there), the scores, ``seconds`` and ``reason``: why scores are missing.
+
+    Raises:
+        ConfigError: The device cannot be used.
     """
+    _require_device(device)
     rows = []
     with progress_bar("scoring candidates", len(models)) as advance:
         for model in models:
@@ -61,6 +66,14 @@ def rank_models(
     table = table.sort_values("combined", ascending=False, kind="stable", na_position="last")
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table.reset_index(drop=True)
+
+
+def _require_device(device: str) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
+        problem = f"cannot be used ({str(error).splitlines()[0]})"
+        raise ConfigError("device", problem, device, "cpu, or one that 'foretrain doctor' lists") from error
 
 
 def fitting(table: pd.DataFrame, width: int) -> tuple[str, list[str]]:

@@ -11,7 +11,7 @@ import typer
 
 _FROM_SCRATCH = (
     "These scores rank networks by how well they train from scratch on data like these; they say nothing about "
-    "networks that start from pretrained weights."
+    "networks that start from pretrained weights. params and flops are in millions."
 )
 
 
