@@ -327,3 +327,8 @@ def test_networks_that_are_not_there(folder: SnapshotFolder):
         folder.load_all(["a", "b"])
     with pytest.raises(DataError, match=r"index\.parquet: has no network 'z'"):
         folder.load_all(["a", "z"])
+
+
+def test_the_folder_above_populations_names_them(folder: SnapshotFolder):
+    with pytest.raises(DataError, match=rf"no population\.json.* Give one of those in it: {folder.path}"):
+        SnapshotFolder(folder.path.parent).population()

@@ -128,7 +128,9 @@ class SnapshotFolder:
             DataError: There is none, or it is of another format version.
         """
         if not self.population_path.exists():
-            raise DataError(self.path, "has no population.json, so it is no recorded population", "Check the path")
+            inner = sorted(path.parent for path in self.path.glob(f"*/{self.population_path.name}"))
+            remedy = f"Give one of those in it: {', '.join(map(str, inner))}" if inner else "Check the path"
+            raise DataError(self.path, "has no population.json, so it is no recorded population", remedy)
         content = read_json(self.population_path)
         version = content.get("format_version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
