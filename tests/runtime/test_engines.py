@@ -7,16 +7,18 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from foretrain.errors import ConfigError, ItemsFailedError
 from foretrain.runtime import extras
-from foretrain.runtime.engines.base import Engine, Resources
+from foretrain.runtime.engines.base import Engine, Resources, WorkerLostError
 from foretrain.runtime.engines.dask import Dask
 from foretrain.runtime.engines.processes import Processes
 from foretrain.runtime.engines.ray import Ray
-from foretrain.runtime.engines.submitit import Submitit
+from foretrain.runtime.engines.submitit import Submitit, _Slurm, _State, _SubmititPool
 from foretrain.runtime.files import write_json
 from foretrain.runtime.parallel import ParallelMap
 
@@ -99,6 +101,8 @@ def test_a_job_that_is_stopped_makes_room(name: str, tmp_path: Path):
         assert pool.submit(note_and_square, (str(tmp_path), 1, {})).result(timeout=60) == {"square": 1}
         process = Path("/proc") / (tmp_path / "0.log").read_text().strip()
         eventually(lambda: not process.exists() or not (process / "cmdline").read_bytes())
+        with pytest.raises(Exception, match="invalid literal"):  # each engine has its own error around it
+            pool.submit(int, "no number").result(timeout=60)
 
 
 def eventually(condition) -> None:
@@ -135,6 +139,10 @@ def test_a_running_dask_is_used_and_one_that_is_not_there_told(tmp_path: Path):
         with Dask(cluster.scheduler_address).open(Resources(None, 1, 0, tmp_path)) as pool:
             assert pool.slots == 2
             assert pool.submit(pow, 3, 2).result(timeout=60) == 9
+            future = pool.submit(time.sleep, 1000)
+            next(iter(pool._tasks.values())).cancel(force=True)  # by somebody else
+            with pytest.raises(WorkerLostError, match="the task was cancelled"):
+                future.result(timeout=60)
         assert cluster.status.name == "running", "a Dask that was there before stays"
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
@@ -178,6 +186,10 @@ def test_workers_share_gpus(tmp_path: Path, monkeypatch):
     assert records["a"]["devices"] == "4,7"
     with pytest.raises(ConfigError, match=r"parallel.gpus.*has 2 GPUs"):
         ParallelMap(gpus=3)(see_devices, {"a": 0}, tmp_path / "many", "looking")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    records = ParallelMap(workers=1, gpus=3)(see_devices, {"a": 0}, tmp_path / "all", "looking")
+    assert records["a"]["devices"] == "0,1,2"
 
 
 def test_ray_hands_out_shares_of_gpus(tmp_path: Path):
@@ -200,6 +212,66 @@ def test_a_scheduler_gives_whole_gpus_and_known_options(tmp_path: Path):
         ParallelMap(gpus=0.5, engine=ENGINES["submitit"])(see_devices, {"a": 0}, tmp_path, "looking")
     with pytest.raises(ConfigError, match=r"parallel.engine.*nonsense"):
         ParallelMap(engine=Submitit("local", options={"nonsense": 1}))(see_devices, {"a": 0}, tmp_path, "looking")
+
+
+def test_what_squeue_says_is_understood(tmp_path: Path, monkeypatch):
+    """Also where it says nothing: jobs that Slurm has forgotten are over, jobs of a Slurm that is away go on."""
+    said = {"1": "RUNNING", "2": "PENDING", "3": "CANCELLED", "4": "COMPLETING"}
+    program = tmp_path / "squeue"
+    program.write_text("#!/bin/sh\ncat << END\n" + "\n".join(map(" ".join, said.items())) + "\n99 FAILED\n\nEND\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    jobs = [SimpleNamespace(job_id=str(number)) for number in range(1, 6)]
+    states = _Slurm().states(jobs)
+    assert {number: state.word for number, state in states.items()} == said | {"5": "COMPLETED"}
+    assert [number for number, state in states.items() if state.waits] == ["2"]
+    assert [number for number, state in states.items() if state.ended] == ["3", "5"]
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert _Slurm().states(jobs) == {}
+
+
+class Moody:
+    """A scheduler, and an executor that refuses while it has as many jobs as it wants."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most, self.jobs = folder, most, {}
+
+    def submit(self, function, *arguments):
+        if sum(not state.ended for state in self.jobs.values()) >= self.most:
+            raise RuntimeError("sbatch: error\nsbatch: error: too many jobs")
+        number = str(len(self.jobs))
+        self.jobs[number] = _State("RUNNING")
+        log = self.folder / f"{number}_0_log.err"
+        return SimpleNamespace(job_id=number, paths=SimpleNamespace(result_pickle=self.folder / number, stderr=log))
+
+    def states(self, jobs):
+        return self.jobs
+
+    def cancel(self, jobs):
+        self.cancelled = [job.job_id for job in jobs]
+
+
+def test_a_scheduler_that_refuses_jobs_gets_them_later_or_is_given_up(tmp_path: Path):
+    moody = Moody(tmp_path, most=0)
+    resources = Resources(3, 1, 0, tmp_path)
+    pool = _SubmititPool(moody, moody, resources, 0.01)
+    with pytest.raises(ConfigError, match=r"takes no job \(sbatch: error: too many jobs\)"):
+        pool.submit(pow, 2, 2)
+    moody.most = 1
+    lost = pool.submit(pow, 2, 2)
+    assert pool.submit(pow, 3, 2) is None
+    assert pool.slots == 1, "until it is over, no other is asked for"
+    moody.jobs["0"] = _State("OUT_OF_MEMORY", ended=True)
+    with pytest.raises(WorkerLostError, match=r"job 0 ended without a result \(OUT_OF_MEMORY\), its log is .*0_0_log"):
+        lost.result(timeout=60)
+    assert pool.slots == 3
+    moody.most = 0
+    with pytest.raises(ConfigError, match="takes no job"):
+        [pool.submit(pow, 2, 2) for _ in range(30)]
+    moody.most = 1
+    pool.submit(pow, 2, 2)
+    pool.close()
+    assert moody.cancelled == ["1"]
 
 
 @pytest.mark.parametrize("engine", [Ray(), Dask(), Submitit()], ids=lambda engine: type(engine).__name__)
