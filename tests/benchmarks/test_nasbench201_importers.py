@@ -195,6 +195,7 @@ def changed_field(field: str, value) -> list[dict]:
         (changed("eval_acc1es", "x-valid@199", float("nan")), "'x-valid@199': accuracy nan is not between 0 and 100"),
         (changed("eval_acc1es", "x-valid@199", "high"), "architecture 1 lacks a field or has a wrong one"),
         (changed_field("epochs", 10**12), "architecture 1 lacks a field.*training for 1000000000000 epochs"),
+        (changed_field("params", float("inf")), "architecture 1 lacks a field or has a wrong one .OverflowError"),
         ([{"200": {}}, *RESULTS[1:]], "architecture 0 lacks a field or has a wrong one .KeyError: 'all_results'"),
         (RESULTS[:2], "000002.pickle.pbz2: no such file"),
         ([1, 2, 3], "000000.pickle.pbz2: holds a int, not a dictionary"),

@@ -197,6 +197,7 @@ def test_suite_zero_of_the_other_spaces(tmp_path, foretrain_data):
         ({"cifar10": {"(0, 0, 0, 0, 0, 0)": {"nwot": {"time": 1}}}}, r"cifar10, architecture \(0, .*'score'"),
         ({"cifar10": {"(0, 0, 0, 0, 0, 0)": {"nwot": "high"}}}, r"cifar10, architecture \(0, .*could not convert"),
         ({"../../evil": {"(0, 0, 0, 0, 0, 0)": {"nwot": 1}}}, "'../../evil' cannot be part of a file name"),
+        ({"cifar10": {"(0, 1, 2, 3, 4, 0)": {"params": 10**400}}}, "cifar10, architecture .*too large"),
     ],
 )
 def test_bad_suite_zero_files_are_refused(tmp_path, content, match):

@@ -213,6 +213,7 @@ def test_names_are_as_long_as_they_must_be(tmp_path):
     [
         ("metrics.json", "{", "metrics.json: not a JSON file"),
         ("metrics.json", '{"a": {"b": 1}}', "metrics.json: is not a flat table of numbers"),
+        ("metrics.json", f'{{"a": 1{"0" * 400}}}', "metrics.json: is not a flat table of numbers"),
         ("predictions.parquet", "none", "predictions.parquet: not a Parquet file"),
         ("config.yaml", "a: [", "config.yaml: not a YAML file"),
         ("timings.json", "[]", "timings.json: is not a table"),

@@ -48,7 +48,24 @@ def json_of(data: bytes, draw: Draw) -> bytes:
     if draw.random() < 0.3:
         return bytes_of(data, draw)
     content = json.loads(data)
-    odd = [None, -1, 0, 1e308, float("nan"), float("inf"), 2**70, "", "x", "../../x", [], {}, [[]], True, "9" * 400]
+    odd = [
+        None,
+        -1,
+        0,
+        1e308,
+        float("nan"),
+        float("inf"),
+        2**70,
+        10**400,
+        "",
+        "x",
+        "../../x",
+        [],
+        {},
+        [[]],
+        True,
+        "9" * 400,
+    ]
     if draw.random() < 0.05:
         return b'{"a":' * 100_000 + b"1" + b"}" * 100_000
     places: list[tuple[Any, Any]] = []

@@ -83,7 +83,7 @@ class ArchResults:
             for results in by_length.values():
                 for (dataset, seed), record in results["all_results"].items():
                     self._add_training(row, str(dataset), int(seed), record)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problem = f"architecture {row} lacks a field or has a wrong one ({type(error).__name__}: {error})"
             raise DataError(self.source, problem, "Check that it is the official file") from error
 

@@ -141,7 +141,7 @@ def _series_of_dataset(
                 put(Series("score", name, dataset), row, np.nan if score == FAILED else float(score))
                 if seconds is not None:
                     put(Series("cost", f"{name}_seconds", dataset), row, float(seconds))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problem = f"{dataset}, architecture {architecture}: {error}"
             raise DataError(path, problem, "Download the file again") from error
     return columns
