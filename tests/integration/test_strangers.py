@@ -18,19 +18,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from foretrain.benchmarks.importers.foretrain_data import naap440
 from foretrain.benchmarks.importers.unpickling import load_torch_file
 from foretrain.errors import CheckpointError, ConfigError, DataError
 from foretrain.evaluation.curves.reading import Columns, read_runs
+from foretrain.evaluation.tables import read_table
 from foretrain.integrations.histories import read_histories
 from foretrain.integrations.models import find_models
+from foretrain.integrations.report import write_page
+from foretrain.integrations.samples import read_batch
 from foretrain.predictors.persistence import load_predictor
 from foretrain.runtime.checkpoints import SCHEMA_VERSION, load_checkpoint, save_checkpoint
 from foretrain.runtime.files import read_json
+from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.reading import load_table, parquet_within_bounds
 from foretrain.snapshots.module import SnapshotPredictor
 from foretrain.snapshots.storage import read_snapshots
+from foretrain.spaces.darts import DARTS
 
 HERE = Path(__file__).parent
 
@@ -124,6 +130,115 @@ def test_small_tables_that_become_large_curves_are_refused(tmp_path: Path):
     pd.DataFrame({"epoch": [], "acc": []}).to_csv(tmp_path / "run.csv", index=False)
     with pytest.raises(DataError, match="has no values"):
         read_runs(tmp_path / "run.csv", Columns())
+
+
+def _larger_than_its_file(content: dict) -> dict:
+    weights = content["state_dict"]
+    name = next(name for name, value in weights.items() if value.numel() > 1)
+    return content | {"state_dict": weights | {name: torch.zeros(1).expand(weights[name].shape)}}
+
+
+def _sparse(content: dict) -> dict:
+    return content | {"state_dict": {"weight": torch.sparse_coo_tensor(size=(10**6, 10**6))}}
+
+
+def _doubled_without_end(content: dict) -> dict:
+    node: list = [1]
+    for _ in range(60):
+        node = [node, node]
+    return content | {"hyperparameters": {"widths": node}}
+
+
+def _holding_itself(content: dict) -> dict:
+    node: list = []
+    node.append(node)
+    return content | {"hyperparameters": {"widths": node}}
+
+
+@pytest.mark.parametrize("change", [_larger_than_its_file, _sparse, _doubled_without_end, _holding_itself])
+def test_what_a_checkpoint_holds_is_no_larger_than_the_file(tmp_path: Path, change):
+    save_checkpoint(tmp_path / "model.ckpt", SnapshotPredictor([4, 4, 4], 4))
+    torch.save(change(torch.load(tmp_path / "model.ckpt", weights_only=True)), tmp_path / "model.ckpt")
+    for load in (lambda path: load_checkpoint(path, SnapshotPredictor), load_predictor):
+        with pytest.raises(CheckpointError, match=r"not there as a whole|again and again|holds itself"):
+            load(tmp_path / "model.ckpt")
+
+
+def test_a_compressed_checkpoint_is_refused(tmp_path: Path):
+    save_checkpoint(tmp_path / "model.ckpt", SnapshotPredictor([4, 4, 4], 4))
+    with zipfile.ZipFile(tmp_path / "model.ckpt") as source:
+        members = {member.filename: source.read(member) for member in source.infolist()}
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name, content)
+        target.writestr("zeros", bytes(10**6))
+    with pytest.raises(CheckpointError, match="bytes that become"):
+        load_checkpoint(tmp_path / "model.ckpt", SnapshotPredictor)
+
+
+def test_archives_that_grow_without_bounds_are_refused(tmp_path: Path):
+    np.savez_compressed(tmp_path / "zeros.npz", x=np.zeros(200_000_000, np.int8))
+    for read in (lambda path: read_batch(path, 2, 0), read_table):
+        with pytest.raises(DataError, match="bytes that become 200000128"):
+            read(tmp_path / "zeros.npz")
+    np.savez_compressed(tmp_path / "zeros.npz", x=np.zeros(20_000_000, np.int8))
+    with pytest.raises(DataError, match="bytes that become 20000000 values"):
+        read_table(tmp_path / "zeros.npz")
+    maps = {"long": np.ones((400, 2, 1, 100, 12), np.float16), "deep": np.ones((1, 2, 65, 100, 12), np.float16)}
+    np.savez_compressed(tmp_path / "maps.npz", **maps | {str(n): maps["deep"][:, :, :1] for n in range(20)})
+    with pytest.raises(DataError, match="22 networks of up to 400 snapshots and 65 layers"):
+        read_snapshots(tmp_path / "maps.npz")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_text_that_every_row_repeats_is_refused(tmp_path: Path, nested: bool):
+    texts = pa.array(["x" * 50_000] * 5000)
+    column = pa.ListArray.from_arrays(pa.array(range(5001), pa.int32()), texts) if nested else texts
+    pq.write_table(pa.table({"a": column}), tmp_path / "text.parquet")
+    assert (tmp_path / "text.parquet").stat().st_size < 10_000
+    with pytest.raises(ValueError, match="bytes that become 250000000"):
+        parquet_within_bounds(tmp_path / "text.parquet")
+
+
+def test_yaml_that_refers_to_itself_is_refused(tmp_path: Path):
+    lines = ["a0: &a0 [1, 1]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
+    run = RunFolder(tmp_path)
+    (tmp_path / "config.yaml").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="refers to another part of itself"):
+        run.write_config({"a": 1})
+    run.write_metrics({})
+    with pytest.raises(DataError, match="refers to another part of itself"):
+        write_page([tmp_path], tmp_path / "page.html")
+    (tmp_path / "config.yaml").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="not a YAML file"):
+        run.write_config({"a": 1})
+
+
+def test_an_image_of_too_many_pixels_is_refused(tmp_path: Path):
+    (tmp_path / "class").mkdir()
+    Image.new("L", (6000, 6000)).save(tmp_path / "class" / "large.png")
+    with pytest.raises(DataError, match="6000 x 6000 pixels"):
+        read_batch(tmp_path, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 4900 + "1",
+        "(" * 4900,
+        "9" * 4900,
+        "[" * 10**6,
+        "Genotype(normal=[], normal_concat=range(2, 1000000000000), reduce=[], reduce_concat=range(2, 6))",
+        "__import__('os').system('true')",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_an_architecture_without_end_is_refused(text: str):
+    for parse in (DARTS().parse, DARTS().parse_compact):
+        with pytest.raises(DataError, match="item 0"):
+            parse([text])
+    with pytest.raises(ConfigError, match="no call of a name"):
+        find_models([f"file.py:{text}"])
 
 
 def test_an_archive_holds_arrays_only(tmp_path: Path):

@@ -49,5 +49,5 @@ def test_an_interrupted_run_may_go_on_elsewhere(tmp_path):
 @pytest.mark.parametrize("content", [b"seed: [", b"\x00\xff", b"- 1", b""])
 def test_a_damaged_config_is_named(tmp_path, content):
     (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(DataError, match=r"config\.yaml: (not a readable config|this run folder belongs to another)"):
+    with pytest.raises(DataError, match=r"config\.yaml: (not a YAML file|this run folder belongs to another)"):
         RunFolder(tmp_path).write_config({"seed": 0})

@@ -20,6 +20,7 @@ from foretrain.runtime.reading import load_archive, load_table
 STREAM = "-"
 WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
 _PARQUET, _ARCHIVE = b"PAR1", b"PK"
+_CELLS = 5_000_000
 
 
 def read_table(source: str | Path) -> pd.DataFrame:
@@ -126,11 +127,13 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
 def _from_archive(content: bytes, source: Path) -> pd.DataFrame:
     found = load_archive(io.BytesIO(content))
     columns: dict[str, NDArray[np.generic]] = {name: array for name, array in found.items() if array.ndim == 1}
+    remedy = "Give columns [n], beside one array [n, t] at most"
     matrices = {name: array for name, array in found.items() if array.ndim == 2}
     if len(matrices) > 1 or len(columns) + len(matrices) < len(found) or len({*map(len, found.values())}) != 1:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in found.items()) or "no arrays"
-        remedy = "Give columns [n], beside one array [n, t] at most"
         raise DataError(name_of(source), f"makes no table: {shapes}", remedy)
+    if (cells := sum(array.size for array in found.values())) > _CELLS + len(content):
+        raise DataError(name_of(source), f"{len(content)} bytes that become {cells} values", remedy)
     for matrix in matrices.values():
         columns |= {str(place + 1): column for place, column in enumerate(matrix.T)}
     return pd.DataFrame(columns)

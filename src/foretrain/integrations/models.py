@@ -15,6 +15,7 @@ from types import ModuleType
 from torch import nn
 
 from foretrain.errors import ConfigError
+from foretrain.spaces.literals import syntax_of
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ def _matching(names: Sequence[str], pattern: str, library: str) -> list[str]:
 def _from_file(path: Path, call: str, spec: str) -> Model:
     """The network of a call; the file is run when it is built, so that a broken one is a row like any other."""
     try:
-        parsed = ast.parse(call, mode="eval").body
+        parsed = syntax_of(call)
         name = parsed if isinstance(parsed, ast.Name) else parsed.func  # type: ignore[attr-defined]
         arguments = [ast.literal_eval(item) for item in getattr(parsed, "args", [])]
         named = {str(item.arg): ast.literal_eval(item.value) for item in getattr(parsed, "keywords", [])}
         called = name.id
-    except (SyntaxError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             "models", "is no call of a name with literal arguments", spec, "FILE.py:NAME(1, x='a')"
         ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.image import imread
+from PIL import Image
 from torch import Tensor
 
 from foretrain.errors import DataError
@@ -16,6 +17,7 @@ from foretrain.runtime.seeding import make_generator
 from foretrain.training.images import open_images
 
 _INPUTS, _LABELS = ("x", "images", "inputs"), ("y", "labels", "targets")
+_PIXELS = 20_000_000
 _ENDINGS = {".png", ".jpg", ".jpeg"}
 
 
@@ -92,9 +94,13 @@ def _read_folder(path: Path, size: int, seed: int) -> tuple[Tensor, Tensor]:
 def _read_image(path: Path) -> Tensor:
     """Pixels as bytes, channels first; transparency is dropped."""
     try:
-        pixels = np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:
+        with Image.open(path) as header:
+            width, height = header.size
+        pixels = np.asarray(imread(path)) if width * height <= _PIXELS else None
+    except Exception as error:  # damaged bytes fail in many ways
         raise DataError(path, f"is no readable image ({error})", "Remove or replace it") from error
+    if pixels is None:
+        raise DataError(path, f"has {width} x {height} pixels", f"Give images of at most {_PIXELS}")
     if pixels.dtype != np.uint8:
         pixels = (255 * pixels).round().astype(np.uint8)
     image = torch.from_numpy(pixels.copy())

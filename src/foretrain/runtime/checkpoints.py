@@ -14,6 +14,7 @@ from torch import nn
 from foretrain import __version__
 from foretrain.errors import CheckpointError
 from foretrain.runtime.files import atomic_path
+from foretrain.runtime.tensors import load_tensors
 
 SCHEMA_VERSION = 1
 _KEYS = {"schema_version", "foretrain_version", "class", "hyperparameters", "state_dict"}
@@ -101,7 +102,7 @@ def read_content(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(path, "no such checkpoint file", "Give the path of a .ckpt file or of a run folder")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except Exception as error:  # damaged bytes fail in many ways
         problem = f"not a readable checkpoint ({type(error).__name__}: {error})"
         raise CheckpointError(path, problem, "Restore it or train again") from error

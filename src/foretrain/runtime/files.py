@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from foretrain.errors import DataError
 
 _READ_BLOCK = 1 << 20
@@ -117,6 +119,35 @@ def read_json(path: str | Path) -> Any:  # noqa: ANN401 - JSON is any value
         raise DataError(path, "no such file", "Check the path") from error
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"not a JSON file ({error})", "Delete it or restore it from a copy") from error
+
+
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML without references: a few lines that refer to each other become larger than any memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("refers to another part of itself")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: str | Path) -> Any:  # noqa: ANN401 - YAML is any value
+    """Reads a YAML file as plain values; references (``*name``) are not taken.
+
+    Raises:
+        DataError: The file is missing or is no such YAML.
+    """
+    try:
+        return plain_yaml(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file", "Check the path") from error
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        cause = " ".join(str(error).split())
+        raise DataError(path, f"not a YAML file ({cause})", "Delete it or restore it from a copy") from error
+
+
+def plain_yaml(text: str) -> Any:  # noqa: ANN401 - YAML is any value
+    """Returns what :func:`read_yaml` would; raises yaml's own errors."""
+    return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
 
 
 def remove_leftovers(folder: str | Path) -> None:

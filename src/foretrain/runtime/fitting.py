@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
@@ -17,6 +16,7 @@ from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
 from foretrain.runtime.resuming import fit_from
 from foretrain.runtime.seeding import seed_everything
+from foretrain.runtime.tensors import load_tensors
 
 Module = TypeVar("Module", bound=LightningModule)
 MONITOR = "val/loss"
@@ -148,7 +148,7 @@ def _resume_from(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        load_tensors(path)
     except Exception:  # noqa: BLE001 - damaged bytes fail in many ways
         return None
     return str(path)

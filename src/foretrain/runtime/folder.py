@@ -15,12 +15,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from foretrain.errors import DataError
-from foretrain.runtime.files import atomic_path, read_json, write_json, write_text
+from foretrain.runtime.files import atomic_path, plain_yaml, read_json, read_yaml, write_json, write_text
 
 _VERSIONS_OF = ("foretrain", "torch", "lightning", "numpy", "scipy", "pandas", "hydra-core")
 _MOST_SHOWN = 3
@@ -79,7 +78,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
         if path.exists():
-            changes = _changes(_what_decides(_read_config(path)), _what_decides(OmegaConf.create(text)))
+            changes = _changes(_what_decides(read_yaml(path)), _what_decides(plain_yaml(text)))
             if changes:
                 problem = f"this run folder belongs to another config: {', '.join(changes[:_MOST_SHOWN])}"
                 more = f", and {len(changes) - _MOST_SHOWN} more" if len(changes) > _MOST_SHOWN else ""
@@ -128,16 +127,8 @@ class RunFolder:
         write_json(self.path / "provenance.json", content)
 
 
-def _read_config(path: Path) -> Any:  # noqa: ANN401 - OmegaConf's
-    try:
-        return OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(path, f"not a readable config ({error})", "Choose another run_dir or delete it") from error
-
-
-def _what_decides(config: Any) -> dict[Any, Any]:  # noqa: ANN401 - OmegaConf's
+def _what_decides(plain: Any) -> dict[Any, Any]:  # noqa: ANN401 - whatever the file holds
     """A config without what its results do not depend on."""
-    plain = OmegaConf.to_container(config)
     return {name: value for name, value in plain.items() if name != "parallel"} if isinstance(plain, dict) else {}
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 Source = str | Path | io.BytesIO
 
-_CELLS = 50_000_000
-_CELLS_A_BYTE = 50
+_CELLS = 5_000_000
+_CELLS_A_BYTE = 10
+_BYTES = 100_000_000
+_BYTES_A_BYTE = 50
+"""Unpacked, tables of measurements and maps that are zero almost everywhere stay far below these."""
 
 
 def parquet_within_bounds(source: Source) -> Source:
     """Returns ``source`` if the Parquet file there does not become far larger when it is read.
 
-    A run of equal values takes a few bytes in a file and all of its length in memory: more cells than 50 million and
-    50 for each byte of the file are no table of measurements.
+    A run of equal values takes a few bytes in a file and all of its length in memory, and one long text that each row
+    refers to takes it as often: more cells than 5 million and 10 for each byte of the file, or more bytes of text than
+    100 million and 50 for each byte of the file, are no table of measurements.
 
     Args:
         source: A path, or an open file of bytes.
@@ -31,18 +37,51 @@ def parquet_within_bounds(source: Source) -> Source:
         ValueError: It is no Parquet file, or would be too large.
     """
     try:
-        metadata = pq.read_metadata(source)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(str(error)) from error
-    if isinstance(source, io.BytesIO):
-        size = source.getbuffer().nbytes
-        source.seek(0)
-    else:
-        size = Path(source).stat().st_size
-    cells = metadata.num_rows * max(metadata.num_columns, 1)
+        _check_parquet(source)
+    except Exception as error:  # damaged bytes fail in many ways
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return source
+
+
+def _check_parquet(source: Source) -> None:
+    metadata = pq.read_metadata(source)
+    size = _size(source)
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    cells = max(metadata.num_rows * max(metadata.num_columns, 1), sum(column.num_values for column in columns))
     if cells > _CELLS + _CELLS_A_BYTE * size:
         raise ValueError(f"{size} bytes that become {metadata.num_rows} rows of {metadata.num_columns} columns")
-    return source
+    _check_unpacked(size, sum(column.total_uncompressed_size for column in columns))
+    for name in {column.path_in_schema for column in columns if column.physical_type == "BYTE_ARRAY"}:
+        # read as numbers of a dictionary that holds each text once
+        with pq.ParquetFile(source, read_dictionary=[name]) as file:
+            texts = file.read(columns=[name], use_threads=False)
+        for column in texts.columns:
+            _check_unpacked(size, sum(map(_text_bytes, column.chunks)))
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+
+
+def _size(source: Source) -> int:
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+        return source.getbuffer().nbytes
+    return Path(source).stat().st_size
+
+
+def _check_unpacked(size: int, unpacked: int) -> None:
+    if unpacked > _BYTES + _BYTES_A_BYTE * size:
+        raise ValueError(f"{size} bytes that become {unpacked}")
+
+
+def _text_bytes(array: pa.Array) -> int:
+    """Bytes of all texts in an array whose texts are numbers of a dictionary."""
+    if pa.types.is_dictionary(array.type):
+        return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
+    if pa.types.is_nested(array.type):
+        parts = array.flatten()
+        return sum(map(_text_bytes, parts if isinstance(parts, list) else [parts]))
+    return 0
 
 
 def load_table(source: Source, columns: list[str] | None = None) -> pd.DataFrame:
@@ -79,7 +118,7 @@ def load_array(path: str | Path, mmap_mode: Literal["r", "c"]) -> Any:  # noqa: 
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def load_archive(source: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
+def load_archive(source: Source) -> dict[str, NDArray[Any]]:
     """Reads all arrays of an ``.npz`` file, without pickle.
 
     Raises:
@@ -87,6 +126,10 @@ def load_archive(source: str | Path | BinaryIO) -> dict[str, NDArray[Any]]:
         OSError: It cannot be opened.
     """
     try:
+        with zipfile.ZipFile(source) as members:
+            _check_unpacked(_size(source), sum(member.file_size for member in members.infolist()))
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
         with np.load(source, allow_pickle=False) as archive:
             arrays = dict(archive)
     except OSError:

@@ -15,6 +15,7 @@ from foretrain.errors import CheckpointError
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.resuming import going_on_from
 from foretrain.runtime.seeding import make_generator
+from foretrain.runtime.tensors import load_tensors
 from foretrain.search.history import FloatArray, History
 from foretrain.search.objectives import Objective
 from foretrain.search.strategy import Strategy
@@ -122,7 +123,7 @@ def _restore(
     path: Path, label: Mapping[str, Any], objective: Objective, strategy: Strategy, count: SampleCount | None
 ) -> History:
     with going_on_from(path):
-        content = torch.load(path, weights_only=True)
+        content = load_tensors(path)
         if content["schema_version"] != _SCHEMA_VERSION:
             raise CheckpointError(path, "is no state of a search of this version", "Delete it to begin anew")
         if content["label"] != label:

@@ -21,6 +21,7 @@ from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
 from foretrain.runtime.resuming import fit_from, going_on_from
 from foretrain.runtime.seeding import seed_everything
+from foretrain.runtime.tensors import load_tensors
 from foretrain.snapshots.recorder import SnapshotRecorder
 from foretrain.training.candidate import PAUSE_KEY, Pause, load_pause
 
@@ -130,8 +131,7 @@ class ModuleTraining:
             CheckpointError: The file is missing or damaged.
         """
         with going_on_from(self.path):
-            state = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
-            self.contestant.module.load_state_dict(state)
+            self.contestant.module.load_state_dict(load_tensors(self.path)["state_dict"])
         return self.contestant.module
 
     def _train(self, target: int) -> None:

@@ -60,6 +60,9 @@ _COLUMNS = {
 }
 _ADDED_BY_WRITE = ("key", "layers", "rows", "step", "sha256")
 _GIVEN = tuple(name for name in _COLUMNS if name not in _ADDED_BY_WRITE)
+_MOST_LAYERS = 100_000
+_PADDING = 20
+"""Layers of snapshots that are padded without asking, and how much padding each real one may cost beyond."""
 _REMEDY = "Restore it from a copy, or delete it together with its record and record the population again"
 
 
@@ -288,15 +291,19 @@ def read_snapshots(source: str | Path) -> tuple[list[str], tuple[Maps, Integers,
         keys = folder.index()["key"].to_list()
         return keys, folder.load_all(keys)
     if source.suffix != ".npz":
-        return [source.stem], _padded([_read_maps(source)])
+        return [source.stem], _padded(source, [_read_maps(source)])
     archive = _read_archive(source)
-    return list(archive), _padded(list(archive.values()))
+    return list(archive), _padded(source, list(archive.values()))
 
 
-def _padded(networks: Sequence[Maps]) -> tuple[Maps, Integers, Integers]:
+def _padded(source: Path, networks: Sequence[Maps]) -> tuple[Maps, Integers, Integers]:
     """Networks of different length and depth as one array, their valid rows and their lengths."""
     lengths = np.array([len(maps) for maps in networks], dtype=np.int64)
     depth = max(maps.shape[2] for maps in networks)
+    wanted = len(networks) * int(lengths.max()) * depth
+    if wanted > _MOST_LAYERS + _PADDING * sum(maps.shape[0] * maps.shape[2] for maps in networks):
+        problem = f"{len(networks)} networks of up to {lengths.max()} snapshots and {depth} layers"
+        raise DataError(source, f"{problem}, most of them far smaller", "Give networks of one kind at a time")
     padded = np.zeros((len(networks), lengths.max(), 2, depth, ROWS, len(STATISTICS)), dtype=np.float16)
     rows = np.zeros((len(networks), depth), dtype=np.int64)
     for position, maps in enumerate(networks):

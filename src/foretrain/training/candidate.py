@@ -25,6 +25,7 @@ from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
 from foretrain.runtime.resuming import fit_from, going_on_from
 from foretrain.runtime.seeding import derive_seed, seed_everything
+from foretrain.runtime.tensors import load_tensors
 from foretrain.spaces.base import SearchSpace
 from foretrain.training.data import ImageDataModule
 from foretrain.training.images import ImageSet
@@ -334,7 +335,7 @@ def load_pause(path: Path) -> dict[str, Any]:
         CheckpointError: The file is no such state, or damaged.
     """
     with going_on_from(path):
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
         return {key: content[key] for key in (PAUSE_KEY, "callbacks")}
 
 

@@ -7,7 +7,6 @@ written as NASLib's tuples. A score of -1e8 marks one that could not be had; it 
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from foretrain.benchmarks.importers import nasbench101, nasbench201
 from foretrain.benchmarks.space import errors_of
 from foretrain.errors import DataError
 from foretrain.spaces.darts import DARTS
+from foretrain.spaces.literals import literal_of
 from foretrain.spaces.nasbench201 import NASBench201
 
 DARTS_SPACE = "foretrain.spaces.darts.DARTS"
@@ -74,7 +74,7 @@ class _Space:
 
 def _strings_101(tuples: Sequence[str]) -> list[str]:
     """49 entries of the adjacency matrix, then 7 operations in NASLib's order."""
-    return [_string_101(ast.literal_eval(text)) for text in tuples]
+    return [_string_101(literal_of(text)) for text in tuples]
 
 
 def _string_101(numbers: Sequence[int]) -> str:
@@ -85,7 +85,7 @@ def _string_101(numbers: Sequence[int]) -> str:
 
 def _strings_201(tuples: Sequence[str]) -> list[str]:
     space = NASBench201()
-    return space.format(space.parse_naslib([ast.literal_eval(text) for text in tuples]))
+    return space.format(space.parse_naslib([literal_of(text) for text in tuples]))
 
 
 def _strings_darts(tuples: Sequence[str]) -> list[str]:

@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import yaml
 
 from foretrain.errors import DataError
-from foretrain.runtime.files import read_json
+from foretrain.runtime.files import read_json, read_yaml
 from foretrain.runtime.reading import load_table
 
 METRICS = "metrics.json"
@@ -78,11 +77,7 @@ class Run:
         path = self.folder / "config.yaml"
         if not path.is_file():
             return {}
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError) as error:
-            raise DataError(path, f"not a YAML file ({str(error).splitlines()[0]})", _RESTORE) from error
-        return dict(_flatten(content, ""))
+        return dict(_flatten(read_yaml(path), ""))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from foretrain.spaces.darts.cells import (
     CellPairs,
     invalid_nodes,
 )
+from foretrain.spaces.literals import literal_of, syntax_of
 
 _CODES = {name: code for code, name in enumerate(OPERATIONS)}
 _CONCATENATED = list(range(NUM_INPUTS, NUM_INPUTS + NUM_NODES))
@@ -87,13 +88,13 @@ def _read_genotype(text: str, position: int) -> list[Any]:
         return [[(source, _CODES[name]) for name, source in fields[cell]] for cell in ("normal", "reduce")]
     except KeyError as error:
         raise _malformed(_GENOTYPE, position, f"unknown operation {error}") from error
-    except (ValueError, TypeError, SyntaxError) as error:
+    except (ValueError, TypeError) as error:
         raise _malformed(_GENOTYPE, position, str(error)) from error
 
 
 def _fields(text: str) -> dict[str, Any]:
     """The four fields of a written genotype; nothing in the text is run."""
-    call = ast.parse(text.strip(), mode="eval").body
+    call = syntax_of(text)
     if not isinstance(call, ast.Call) or call.args or {keyword.arg for keyword in call.keywords} != set(_FIELDS):
         raise ValueError(f"{text!r} is no Genotype with its four fields")
     fields = {str(keyword.arg): _value(keyword.value) for keyword in call.keywords}
@@ -105,14 +106,15 @@ def _fields(text: str) -> dict[str, Any]:
 def _value(node: ast.expr) -> Any:  # noqa: ANN401 - a literal is any value
     """A literal, or a call of ``range`` on literals."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return range(*(ast.literal_eval(argument) for argument in node.args))
+        numbers = range(*(ast.literal_eval(argument) for argument in node.args))
+        return list(numbers[: NUM_NODES + 1])  # a longer one is refused as well, without its memory
     return ast.literal_eval(node)
 
 
 def _read_compact(text: str, position: int) -> Any:  # noqa: ANN401 - checked by _collect
     try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError) as error:
+        return literal_of(text)
+    except ValueError as error:
         raise _malformed(_COMPACT, position, str(error)) from error
 
 
