@@ -95,6 +95,15 @@ def test_runs_that_have_all_finished_leave_nothing_to_foresee(table, monkeypatch
     assert "2 runs, 2 finished at epoch 10; nothing is left to foresee" in printed
 
 
+def test_a_loss_that_is_maximised_is_doubted(tmp_path, monkeypatch, capsys):
+    (tmp_path / "losses.csv").write_text("epoch,val_loss\n1,2.3\n2,1.8\n3,1.5\n")
+    _, printed, _ = run(monkeypatch, capsys, tmp_path / "losses.csv", "--horizon", 9)
+    assert "lower values are better" in printed
+    _, printed, _ = run(monkeypatch, capsys, tmp_path / "losses.csv", "--horizon", 9, "--mode", "min")
+    assert "lower values are better" not in printed
+    assert "1 run, 0 finished" in printed
+
+
 def test_where_nothing_can_be_written_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     (tmp_path / "folder.csv").mkdir()

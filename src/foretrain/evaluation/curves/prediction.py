@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -35,6 +36,7 @@ FloatArray = NDArray[np.float64]
 _SEEN = (0.1, 0.25, 0.5, 0.75)
 _FOLDS = 5
 _PANELS = 9
+_LOWER_IS_BETTER = re.compile(r"value: [^,]*(loss|error|perplexity|mae|mse)", re.IGNORECASE)
 
 
 class PredictCurves(Prediction):
@@ -115,14 +117,20 @@ class PredictCurves(Prediction):
         write_table(table, self.output)
 
     def _say(self, runs: Runs, unit: Unit, finished: NDArray[np.bool_], horizon: int) -> None:
+        counted = f"{len(finished)} {'run' if len(finished) == 1 else 'runs'}"
         how = _how_foreseen(len(finished), int(finished.sum()), self.level)
         written = "" if self.output is None or is_stream(self.output) else f" Written: {self.output}"
         Console().print(
-            f"{name_of(self.input)}: {'; '.join(runs.said)}; {unit.said}.\n"
-            f"{len(finished)} runs, {finished.sum()} finished at epoch {horizon}; {how}.{written}",
+            f"{name_of(self.input)}: {'; '.join(runs.said)}; {unit.said}.{_doubt(runs, self.mode)}\n"
+            f"{counted}, {finished.sum()} finished at epoch {horizon}; {how}.{written}",
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _doubt(runs: Runs, mode: Mode) -> str:
+    wrong = mode == "max" and any(map(_LOWER_IS_BETTER.search, runs.said))
+    return " Of such a metric lower values are better as a rule: the mode min is for those." if wrong else ""
 
 
 def _how_foreseen(runs: int, finished: int, level: float) -> str:
