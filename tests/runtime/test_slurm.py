@@ -97,8 +97,7 @@ def test_a_job_in_the_queue_waits(tmp_path: Path):
         time.sleep(1)
         assert pool.waits(first)
         assert pool.waits(second)
-        held = [line.split()[0] for line in jobs_in_the_queue()]
-        subprocess.run(["scontrol", "release", min(held, key=int)], check=True)
+        subprocess.run(["scontrol", "release", pool._jobs[first].job_id], check=True)
         assert first.result(timeout=300) == 4
         assert not pool.waits(first)
         assert pool.waits(second)
