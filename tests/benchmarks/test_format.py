@@ -202,3 +202,37 @@ def test_an_impossible_skeleton_is_refused(contents, tmp_path, skeleton, match):
     with pytest.raises(DataError, match=match):
         write_benchmark(with_skeleton(contents, **skeleton), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "match"),
+    [
+        ("curve/cifar10/train/loss/3.npy", np.zeros((4, 1, 3)), r"holds float64\[4, 1, 3\], not what is listed"),
+        ("curve/cifar10/train/loss/3.npy", np.zeros((3, 1, 4), np.float32), r"holds float32\[3, 1, 4\], not what"),
+        ("curve/cifar10/train/loss/3.npy", None, "not a readable array"),
+        ("table.parquet", None, "damaged, or lacks one of its columns"),
+        ("architectures/ops.npy", np.zeros((3, 6), np.int8), "holds 3, not 4"),
+        ("architectures/ops.npy", np.zeros((4, 6)), r"float64\[4, 6\], which nasbench201 has not"),
+    ],
+)
+def test_a_file_with_other_content_than_the_manifest_says_is_named(small, path, values, match):
+    file = small.folder / path
+    if values is None:
+        file.write_bytes(b"x" * file.stat().st_size)
+    else:
+        np.save(file, values)
+        manifest = json.loads((small.folder / "benchmark.json").read_text())
+        manifest["files"][path]["bytes"] = file.stat().st_size
+        rewrite_manifest(small.folder, manifest)
+    benchmark = Benchmark(small.folder)
+    with pytest.raises(DataError, match=match):
+        _ = benchmark.architectures, benchmark.curves(None, "cifar10", "train", metric="loss"), benchmark.accuracy()
+
+
+def test_a_series_of_no_kind_or_without_seeds_is_refused():
+    with pytest.raises(DataError, match="unknown kind 'guess'"):
+        Series("guess", "accuracy")
+    with pytest.raises(DataError, match="has no seeds"):
+        Series("final", "accuracy", "digits", seeds=())
+    with pytest.raises(DataError, match="too long for a file name"):
+        Series("final", "a" * 300, "digits")

@@ -35,7 +35,7 @@ from foretrain.runtime.files import read_json
 from foretrain.runtime.folder import RunFolder
 from foretrain.runtime.reading import load_table, parquet_within_bounds
 from foretrain.snapshots.module import SnapshotPredictor
-from foretrain.snapshots.storage import read_snapshots
+from foretrain.snapshots.storage import SnapshotFolder, read_snapshots
 from foretrain.spaces.darts import DARTS
 
 HERE = Path(__file__).parent
@@ -84,6 +84,7 @@ def test_no_code_of_a_checkpoint_is_run(tmp_path: Path):
         ({"hyperparameters": {"_target_": "os.system"}}, "does not fit"),
         ({"hyperparameters": None}, "does not fit"),
         ({"state_dict": {}}, "missing"),
+        ({"class": None}, "outside foretrain"),
         ({"state_dict": 3}, "does not fit"),
         ({"schema_version": 99}, "schema version 99"),
     ],
@@ -267,6 +268,22 @@ def test_a_list_of_models_names_no_further_lists(tmp_path: Path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         find_models([str(tmp_path / "list.txt")])
+
+
+def test_a_hint_that_hides_a_column_does_not(tmp_path: Path):
+    pd.DataFrame({"a": [1.0], "b": [2.0]}).set_index("a").to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match="'a'"):
+        load_table(tmp_path / "table.parquet", columns=["a", "b"])
+    assert load_table(tmp_path / "table.parquet", columns=["b"])["b"].tolist() == [2.0]
+
+
+def test_an_index_with_texts_that_are_none_is_refused(tmp_path: Path):
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xe4\xff")])
+    folder = SnapshotFolder(tmp_path)
+    folder.create(1, 2, {}, {}, {})
+    pq.write_table(pa.table({"key": broken}), folder.index_path)
+    with pytest.raises(DataError, match="UTF8"):
+        folder.index()
 
 
 def test_a_history_of_a_billion_epochs_is_refused(tmp_path: Path):

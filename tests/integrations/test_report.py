@@ -19,6 +19,7 @@ import pytest
 from foretrain.errors import DataError
 from foretrain.integrations.command import main
 from foretrain.integrations.report import write_page
+from foretrain.integrations.report.markdown import render
 from foretrain.integrations.report.measures import direction_of, measures_of
 from foretrain.integrations.report.points import MOST_ROWS, points_of
 from foretrain.integrations.report.runs import Run, find_runs
@@ -224,6 +225,13 @@ def test_a_damaged_file_is_named_and_nothing_is_written(two, tmp_path, name, con
     with pytest.raises(DataError, match=re.escape(message)):
         write_page(two, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_links_of_a_report_lead_to_the_web_only():
+    page = render("[a](https://a.org) [b](javascript:alert(1)) [c](file:///etc/passwd)\n\n| n |\n| -: |\n| 1 |", {})
+    assert re.findall('href="([^"]*)"', page) == ["https://a.org"]
+    assert page.count('rel="noopener noreferrer"') == page.count("<a ")
+    assert '<td class="number">1</td>' in page
 
 
 def test_the_command_ends_with_1_where_there_is_no_run(tmp_path, monkeypatch, capsys):

@@ -158,6 +158,27 @@ def test_folders_of_images_and_archives_of_bytes(tmp_path):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=text):
             read_batch(tmp_path / (path or "empty"), 4, seed=0)
+    np.savez(tmp_path / "c.npz", x=np.zeros((3, 2)), y=np.zeros(2))
+    (tmp_path / "d.npz").write_bytes(b"PK")
+    for path, text in (("c.npz", "has 3 inputs and 2 labels"), ("d.npz", "is no archive with inputs and labels")):
+        with pytest.raises(DataError, match=text):
+            read_batch(tmp_path / path, 4, seed=0)
+    imsave(tmp_path / "images" / "cat" / "large.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(DataError, match="images of different sizes"):
+        read_batch(tmp_path / "images", 7, seed=0)
+    (tmp_path / "images" / "cat" / "large.png").write_bytes(b"PNG")
+    with pytest.raises(DataError, match=r"large\.png: is no readable image"):
+        read_batch(tmp_path / "images", 7, seed=0)
+
+
+def test_the_official_files_of_cifar_are_samples(tmp_path):
+    rows = np.random.default_rng(0).integers(10, size=(20, 1 + 3 * 32 * 32), dtype=np.uint8)
+    for file in ("data_batch_1.bin", "test_batch.bin"):
+        rows.tofile(tmp_path / file)
+    with pytest.warns(ForetrainWarning, match="1 of 5 training files"):
+        x, y = read_batch(tmp_path, 4, seed=0)
+    assert x.shape == (4, 3, 32, 32)
+    assert y.dtype == torch.int64
 
 
 def test_the_table_fits_the_terminal(networks, archive, monkeypatch, capsys):

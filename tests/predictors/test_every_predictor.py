@@ -165,11 +165,20 @@ def test_a_predictor_of_another_space_or_skeleton_is_not_loaded_in_silence(name,
         load_predictor(path, NASBench201(channels=8))
 
 
-def test_classes_from_elsewhere_are_never_built(fitted, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"class": "os.system"}, r"os.system lies outside foretrain\.predictors"),
+        ({"class": "foretrain.predictors.persistence.torch"}, "is no class of that module"),
+        ({"class": "foretrain.predictors.persistence.load_predictor"}, "is no class of that module"),
+        ({"__kind__": "list", "items": [1]}, "holds no predictor"),
+    ],
+)
+def test_classes_from_elsewhere_are_never_built(fitted, tmp_path, change, match):
     path = tmp_path / "predictor.pt"
     save_predictor(path, fitted["linear"])
     content = torch.load(path, weights_only=True)
-    content["predictor"]["class"] = "os.system"
+    content["predictor"] |= change
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"os.system lies outside foretrain\.predictors"):
+    with pytest.raises(CheckpointError, match=match):
         load_predictor(path, SPACE)

@@ -99,6 +99,8 @@ def test_a_partial_may_lack_arguments():
         (car(engine={"_target_": target("Engine")}), "engine.power", "missing"),
         (car(engine={"_target_": target("Wheel")}), "engine._target_", "something else than this place wants"),
         (car(engine={"power": 3}), "engine._target_", "missing"),
+        (car(engine={"_target_": "Engine"}), "engine._target_", "not an import path"),
+        (car(engine={"_target_": "foretrain.errors.__doc__"}), "engine._target_", "neither a class nor a function"),
         (car(engine=5), "engine", "should be an instance of Engine"),
         (car(engine={"_target_": "os.system", "command": "true"}), "engine._target_", "outside the allowed packages"),
         (car(engine={"_target_": "foretrain.nothing.Thing"}), "engine._target_", "cannot be imported"),

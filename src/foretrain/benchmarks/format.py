@@ -34,7 +34,7 @@ from foretrain.benchmarks.contents import Contents, Description, Series, check_c
 from foretrain.benchmarks.space import errors_of, load_space
 from foretrain.errors import DataError
 from foretrain.runtime.files import read_json, sha256, write_json
-from foretrain.runtime.reading import load_array, parquet_within_bounds
+from foretrain.runtime.reading import load_array, load_columns
 from foretrain.spaces.base import Architectures
 
 FORMAT_VERSION = 1
@@ -132,8 +132,8 @@ def read_columns(folder: str | Path, names: list[str]) -> pa.Table:
     """
     path = Path(folder) / TABLE
     try:
-        return pq.read_table(parquet_within_bounds(path), columns=names, use_threads=False).select(names)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        return load_columns(path, names)
+    except (OSError, ValueError) as error:
         raise DataError(path, f"damaged, or lacks one of its columns ({error})", _IMPORT_AGAIN) from error
 
 

@@ -84,19 +84,37 @@ def _text_bytes(array: pa.Array) -> int:
     return 0
 
 
+def load_columns(source: Source, columns: list[str] | None = None) -> pa.Table:
+    """Reads a Parquet file of bounded size (:func:`parquet_within_bounds`), or some of its columns.
+
+    Raises:
+        ValueError: It is damaged, or would be too large.
+        OSError: It cannot be opened.
+    """
+    try:
+        table = pq.read_table(parquet_within_bounds(source), columns=columns, use_threads=False)
+        # Texts that are no UTF-8 would be found when they are used, which is anywhere
+        table.validate(full=True)
+        return table if columns is None else table.select(columns)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
 def load_table(source: Source, columns: list[str] | None = None) -> pd.DataFrame:
-    """Reads a Parquet file of bounded size (:func:`parquet_within_bounds`) as pandas does, with its hints on types.
+    """Reads a Parquet file as :func:`load_columns` and pandas do, with its hints on types.
 
     Raises:
         ValueError: It is damaged, its hints are, or it would be too large.
         OSError: It cannot be opened.
     """
+    load_columns(source, columns)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     try:
-        # Texts that are no UTF-8 would be found when they are used, which is anywhere
-        pq.read_table(parquet_within_bounds(source), columns=columns).validate(full=True)
-        if isinstance(source, io.BytesIO):
-            source.seek(0)
-        return pd.read_parquet(source, columns=columns)
+        table = pd.read_parquet(source, columns=columns)
+        return table if columns is None else table[columns]  # a hint may have made one the index
     except OSError:
         raise
     except Exception as error:

@@ -60,11 +60,6 @@ class Trials:
         """Units after which a network is trained to its end."""
         return self._contenders.max_units
 
-    @property
-    def units(self) -> FloatArray:
-        """``[n]``, units trained so far."""
-        return self._units.astype(np.float64)
-
     def __len__(self) -> int:
         return len(self._contenders)
 

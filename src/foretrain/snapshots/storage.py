@@ -26,7 +26,7 @@ from torch import Tensor
 from foretrain.errors import DataError
 from foretrain.runtime.files import atomic_path, read_json, sha256, write_json
 from foretrain.runtime.parallel import Record
-from foretrain.runtime.reading import load_archive, load_array, parquet_within_bounds
+from foretrain.runtime.reading import load_archive, load_array, load_columns
 from foretrain.snapshots.batches import KINDS
 from foretrain.snapshots.recorder import Snapshots
 from foretrain.snapshots.statistics import MAX_LAYERS, ROWS, STATISTICS
@@ -210,8 +210,8 @@ class SnapshotFolder:
         if not self.index_path.exists():
             raise DataError(self.index_path, "no index: the recording was not finished", "Start it again, it goes on")
         try:
-            table = pq.read_table(parquet_within_bounds(self.index_path))
-        except (pa.ArrowException, OSError, ValueError) as error:
+            table = load_columns(self.index_path)
+        except (OSError, ValueError) as error:
             raise DataError(self.index_path, f"not a readable Parquet file ({error})", _REMEDY) from error
         return _checked(table, self.index_path)
 

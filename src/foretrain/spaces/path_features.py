@@ -12,12 +12,11 @@ from torch import Tensor
 
 from foretrain.spaces.encodings.graph import GraphBatch, Vocabulary
 
-_STATISTICS = ("total", "most", "fewest", "ways_with")
 _WEIGHTED = "weighted"
 
 
 def path_features(graphs: GraphBatch, vocabulary: Vocabulary, longest: int) -> Tensor:
-    """Returns ``float32[n, features]``, named by :func:`path_feature_names`.
+    """Returns ``float32[n, features]``.
 
     The groups are each operation but identity, those with weights, and all but identity. For each group: its
     operations summed over all ways, the most and the fewest on one way (0 and ``longest + 1`` where there is none), and
@@ -41,13 +40,6 @@ def path_features(graphs: GraphBatch, vocabulary: Vocabulary, longest: int) -> T
     )
     by_weighted = ways[:, list(_groups(vocabulary)).index(_WEIGHTED)]
     return torch.cat([*statistics, by_weighted, by_weighted.sum(1, keepdim=True), _on_ways(graphs, vocabulary)], dim=1)
-
-
-def path_feature_names(vocabulary: Vocabulary, longest: int) -> list[str]:
-    """Returns what each column of :func:`path_features` is, e.g. ``most(nor_conv_3x3)``."""
-    by_group = [f"{kind}({name})" for kind in _STATISTICS for name in _groups(vocabulary)]
-    exactly = [f"ways_with_{number}({_WEIGHTED})" for number in range(longest + 1)]
-    return [*by_group, *exactly, "ways", *(f"on_ways({name})" for name in vocabulary.passing)]
 
 
 def count_ways(graphs: GraphBatch, vocabulary: Vocabulary, members: Tensor, longest: int) -> Tensor:
