@@ -12,6 +12,7 @@ from foretrain.errors import ConfigError, DataError
 from foretrain.evaluation.curves.prediction import PredictCurves
 from foretrain.evaluation.curves.reading import Columns, read_runs
 from foretrain.evaluation.curves.units import choose_unit
+from foretrain.evaluation.tables import read_table, require_column
 
 CURVES = np.array([[50.0, 60, 65], [40, 55, np.nan]])
 LAYOUTS = {
@@ -185,3 +186,12 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
     source = long_table(tmp_path, 9)
     with pytest.raises(ConfigError, match="horizon"):
         PredictCurves(str(source), str(tmp_path / "out.csv"), horizon=10).run()
+
+
+def test_what_is_no_table_of_networks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match="has no rows"):
+        require_column(pd.DataFrame({"arch": []}), "arch", "table.csv")
+    with pytest.raises(DataError, match="has no column 'arch', only model"):
+        require_column(pd.DataFrame({"model": ["a"]}), "arch", "table.csv")

@@ -40,3 +40,9 @@ def test_the_chart_of_many_runs_has_one_a_column(tmp_path: Path) -> None:
 def test_a_bad_row_is_named_with_its_file_and_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         read_histories(write(tmp_path, text), "acc")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match="neither CSV nor Parquet"):
+        read_histories(tmp_path / "run.json", "loss")

@@ -227,6 +227,11 @@ def test_a_damaged_file_is_named_and_nothing_is_written(two, tmp_path, name, con
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        find_runs([tmp_path / "nowhere"])
+
+
 def test_links_of_a_report_lead_to_the_web_only():
     page = render("[a](https://a.org) [b](javascript:alert(1)) [c](file:///etc/passwd)\n\n| n |\n| -: |\n| 1 |", {})
     assert re.findall('href="([^"]*)"', page) == ["https://a.org"]

@@ -171,6 +171,12 @@ def test_folders_of_images_and_archives_of_bytes(tmp_path):
         read_batch(tmp_path / "images", 7, seed=0)
 
 
+def test_a_model_that_is_named_twice_is_refused(tmp_path):
+    (tmp_path / "nets.py").write_text("")
+    with pytest.raises(ConfigError, match="is named twice"):
+        find_models([f"{tmp_path / 'nets.py'}:Net"] * 2)
+
+
 def test_the_official_files_of_cifar_are_samples(tmp_path):
     rows = np.random.default_rng(0).integers(10, size=(20, 1 + 3 * 32 * 32), dtype=np.uint8)
     for file in ("data_batch_1.bin", "test_batch.bin"):

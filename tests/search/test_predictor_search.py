@@ -72,6 +72,11 @@ def objective() -> TableObjective:
     return TableObjective(space, _quality(space.archs))
 
 
+def test_a_table_has_an_accuracy_for_each_network(objective: TableObjective):
+    with pytest.raises(DataError, match="3 values for 254 networks"):
+        TableObjective(objective.space, np.zeros(3))
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_search_evaluates_each_network_once_and_spends_its_budget(name: str, objective: TableObjective):
     history = run_search(STRATEGIES[name](objective.space, 0), objective, budget=26, seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -292,3 +293,10 @@ def test_settings_are_checked_as_config_nodes():
     for name, value in wrong.items():
         with pytest.raises(ConfigError, match=name):
             check({"_target_": path + "AutoencoderSettings", name: value})
+
+
+def test_a_plan_that_is_none_belongs_to_no_fit(fitted_folder: Path, fitted: SnapshotPredictor, tmp_path: Path):
+    shutil.copytree(fitted_folder, tmp_path / "fit")
+    (tmp_path / "fit" / "plan.json").write_text("[]")
+    with pytest.raises(DataError, match="holds a fit with other seed"):
+        fit(tmp_path / "fit")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -126,3 +128,13 @@ def test_sequences_of_what_is_no_member_describe_no_network():
     members[5] = -1
     assert torch.equal(valid, members >= 0)
     assert torch.equal(found.index, members[members >= 0])
+
+
+def test_a_finite_space_is_copied_and_builds_as_its_base():
+    base = NASBench201(channels=4, cells_per_stage=1)
+    space = FiniteSpace(base, base.sample(3, torch.Generator().manual_seed(0)))
+    again = copy.deepcopy(space)
+    members = again.sample(2, torch.Generator())
+    assert again.canonical(members) == base.canonical(again.archs[members.index])
+    network = again.build(members[torch.tensor([0])], 3, 10)
+    assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 10)

@@ -185,7 +185,8 @@ class _Run:
         if not path.exists():
             write_json(path, plan)
         kept = read_json(path)
-        if changed := [name for name, value in plan.items() if kept.get(name) != value]:
+        known = kept if isinstance(kept, dict) else {}
+        if changed := [name for name, value in plan.items() if known.get(name) != value]:
             problem = f"holds a fit with other {', '.join(changed)}"
             raise DataError(self.folder, problem, "Delete it or choose another folder")
 
