@@ -40,10 +40,12 @@ def test_a_config_is_not_replaced_by_another(tmp_path):
 
 
 def test_an_interrupted_run_may_go_on_elsewhere(tmp_path):
-    RunFolder(tmp_path).write_config({"seed": 0, "parallel": {"workers": 1}})
-    RunFolder(tmp_path).write_config({"seed": 0, "parallel": {"workers": 8, "gpus": 0.5}})
+    before = {"seed": 0, "parallel": {"workers": 1}, "run_dir": "here", "logger": {"folder": "here"}}
+    RunFolder(tmp_path).write_config(before)
+    RunFolder(tmp_path).write_config(before | {"parallel": {"workers": 8, "gpus": 0.5}})
+    RunFolder(tmp_path).write_config(before | {"run_dir": "there", "logger": {"folder": "there"}})
     with pytest.raises(DataError, match="belongs to another config"):
-        RunFolder(tmp_path).write_config({"seed": 1, "parallel": {"workers": 8}})
+        RunFolder(tmp_path).write_config(before | {"seed": 1})
 
 
 @pytest.mark.parametrize("content", [b"seed: [", b"\x00\xff", b"- 1", b""])

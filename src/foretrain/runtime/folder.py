@@ -22,6 +22,8 @@ from foretrain.errors import DataError
 from foretrain.runtime.files import atomic_path, plain_yaml, read_json, read_yaml, write_json, write_text
 
 _VERSIONS_OF = ("foretrain", "torch", "lightning", "numpy", "scipy", "pandas", "hydra-core")
+_ELSEWHERE = ("parallel", "run_dir", "logger")
+"""Nodes of a config that say where a run works and who is told of it."""
 _MOST_SHOWN = 3
 _LONGEST_VALUE = 60
 
@@ -70,7 +72,8 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the resolved config.
 
-        An interrupted run may go on elsewhere: the node ``parallel`` does not decide the results.
+        An interrupted run may go on elsewhere, by other workers, in a folder that was moved, with another logger:
+        none of these decides the results.
 
         Raises:
             DataError: The folder holds a run of another config, which must not be mixed with this one.
@@ -129,7 +132,7 @@ class RunFolder:
 
 def _what_decides(plain: Any) -> dict[Any, Any]:  # noqa: ANN401 - whatever the file holds
     """A config without what its results do not depend on."""
-    return {name: value for name, value in plain.items() if name != "parallel"} if isinstance(plain, dict) else {}
+    return {name: value for name, value in plain.items() if name not in _ELSEWHERE} if isinstance(plain, dict) else {}
 
 
 def _changes(there: Any, now: Any, key: str = "") -> list[str]:  # noqa: ANN401 - plain values of a config
