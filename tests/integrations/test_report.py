@@ -227,6 +227,13 @@ def test_a_damaged_file_is_named_and_nothing_is_written(two, tmp_path, name, con
     assert not (tmp_path / "page.html").exists()
 
 
+def test_provenance_of_other_types_is_shown_as_it_is(two, tmp_path):
+    (two[0] / "provenance.json").write_text('{"devices": 1.5, "versions": 2, "git_commit": [], "seed": {}}')
+    (two[0] / "timings.json").write_text(f'{{"total": 1{"0" * 400}}}')
+    write_page(two, tmp_path / "page.html")
+    assert "<td>1.5</td>" in (tmp_path / "page.html").read_text()
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         find_runs([tmp_path / "nowhere"])

@@ -84,14 +84,15 @@ def _overview(run: Run) -> dict[str, str]:
     """One row of the first table."""
     provenance = run.provenance
     versions = provenance.get("versions")
+    devices = provenance.get("devices") or []
     seconds = run.seconds.get("total")
     return {
         "run": run.name,
         "experiment": run.config.get("name", ""),
         "seed": str(provenance.get("seed", run.config.get("seed", ""))),
         "written": str(provenance.get("written", ""))[:16].replace("T", " "),
-        "seconds": f"{seconds:.1f}" if isinstance(seconds, int | float) else "",
-        "device": ", ".join(map(str, provenance.get("devices") or [])),
+        "seconds": f"{seconds:.1f}" if isinstance(seconds, float) else str(seconds or ""),
+        "device": ", ".join(map(str, devices if isinstance(devices, list) else [devices])),
         "torch": str(versions.get("torch", "")) if isinstance(versions, dict) else "",
         "commit": str(provenance.get("git_commit") or "")[:10],
     }
