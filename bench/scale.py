@@ -32,6 +32,7 @@ import torch
 
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.parallel import ParallelMap, Record
+from foretrain.runtime.reading import load_table
 
 SIZE = 128
 """Side of the matrices."""
@@ -133,13 +134,14 @@ def _peak() -> float:
 
 
 def open_results(rows: int) -> None:
-    """Writes and opens a table of results."""
+    """Writes a table of results, and opens it as the page of runs does."""
     draw = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
         table = pd.DataFrame({
             "arch_id": np.arange(rows) % 423_624,
             "trial": np.arange(rows) // 423_624,
+            "method": np.array(["auto", "random"])[np.arange(rows) % 2],
             "mean": draw.normal(90, 3, rows).astype(np.float32),
             "truth": draw.normal(90, 3, rows).astype(np.float32),
         })  # fmt: skip
@@ -147,7 +149,7 @@ def open_results(rows: int) -> None:
         seconds = []
         for _ in range(3):
             start, cpu = time.perf_counter(), time.process_time()
-            found = pd.read_parquet(path)
+            found = load_table(path)
             seconds.append(f"{time.perf_counter() - start:.2f} s ({time.process_time() - cpu:.2f} s of processor time)")
         size = path.stat().st_size / 1e6
         print(f"\nopen: {len(found)} rows of {found.shape[1]} columns, {size:.0f} MB: " + ", ".join(seconds))
