@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foretrain.errors import ConfigError, DataError
 from foretrain.runtime.files import atomic_path, require_writable
-from foretrain.runtime.reading import load_archive, load_table
+from foretrain.runtime.reading import load_archive, load_table, to_numbers
 
 STREAM = "-"
 WRITERS: dict[str, Callable[..., object]] = {".csv": pd.DataFrame.to_csv, ".parquet": pd.DataFrame.to_parquet}
@@ -98,7 +98,7 @@ def numbers(table: pd.DataFrame, column: str, source: str | Path) -> NDArray[np.
     """
     texts = table[column].str.strip()
     empty = texts.str.lower().isin(["", "nan", "none", "null"]).to_numpy()
-    found = pd.to_numeric(texts.where(~empty), errors="coerce").to_numpy(dtype=np.float64)
+    found = to_numbers(texts.where(~empty)).to_numpy(dtype=np.float64)
     bad = np.isnan(found) & ~empty
     if bad.any():
         row = int(bad.argmax())

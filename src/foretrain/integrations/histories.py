@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foretrain.errors import DataError
 from foretrain.integrations.run_forecast import FloatArray
-from foretrain.runtime.reading import load_table
+from foretrain.runtime.reading import load_table, to_numbers
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": load_table}
 _SHOWN = 12
@@ -111,7 +111,7 @@ def _curve(file: Path, table: pd.DataFrame, column: str) -> FloatArray:
 
 def _numbers(file: Path, table: pd.DataFrame, column: str) -> FloatArray:
     """The numbers of a column, NaN for empty cells; text is refused."""
-    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    numbers = to_numbers(table[column]).to_numpy(dtype=np.float64)
     _refuse(file, table, np.isnan(numbers) & table[column].notna().to_numpy(), column, "Give a number")
     return numbers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from foretrain.runtime.parquet_footer import column_chunks
 
 Source = str | Path | io.BytesIO
 
@@ -44,15 +47,16 @@ def parquet_within_bounds(source: Source) -> Source:
 
 
 def _check_parquet(source: Source) -> None:
-    metadata = pq.read_metadata(source)
+    with contextlib.nullcontext(source) if isinstance(source, io.BytesIO) else Path(source).open("rb") as file:
+        chunks = column_chunks(file)
     size = _size(source)
-    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
-    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
-    cells = max(metadata.num_rows * max(metadata.num_columns, 1), sum(column.num_values for column in columns))
+    metadata = pq.read_metadata(source)
+    cells = max(metadata.num_rows * max(metadata.num_columns, 1), sum(abs(chunk.values) for chunk in chunks))
     if cells > _CELLS + _CELLS_A_BYTE * size:
         raise ValueError(f"{size} bytes that become {metadata.num_rows} rows of {metadata.num_columns} columns")
-    _check_unpacked(size, sum(column.total_uncompressed_size for column in columns))
-    for name in {column.path_in_schema for column in columns if column.physical_type == "BYTE_ARRAY"}:
+    _check_unpacked(size, sum(abs(chunk.uncompressed) for chunk in chunks))
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    for name in {column.path for column in columns if column.physical_type == "BYTE_ARRAY"}:
         # read as numbers of a dictionary that holds each text once
         with pq.ParquetFile(source, read_dictionary=[name]) as file:
             texts = file.read(columns=[name], use_threads=False)
@@ -158,3 +162,21 @@ def load_archive(source: Source) -> dict[str, NDArray[Any]]:
     if other := next((name for name, values in arrays.items() if not isinstance(values, np.ndarray)), None):
         raise ValueError(f"its member {other} is no array")
     return arrays
+
+
+def to_numbers(column: pd.Series) -> pd.Series:
+    """Returns a column's cells as numbers; NaN for those that are none.
+
+    An integer beyond float64 becomes infinite; pandas itself fails on it.
+    """
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:
+        return column.map(_number).astype(np.float64)
+
+
+def _number(cell: Any) -> float:  # noqa: ANN401 - whatever a table holds
+    try:
+        return float(str(cell))
+    except ValueError:
+        return np.nan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foretrain.benchmarks.contents import ACCURACY, Contents, Description, Series
 from foretrain.errors import DataError
-from foretrain.runtime.reading import load_table
+from foretrain.runtime.reading import load_table, to_numbers
 
 COLUMNS = ["arch", "dataset", "seed", "epoch", "split", "accuracy"]
 _TEXTS = ["arch", "dataset", "split"]
@@ -63,7 +63,7 @@ def _check(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if missing:
         raise DataError(path, f"lacks the columns {', '.join(missing)}", f"It needs {', '.join(COLUMNS)}")
     _reject(table["arch"].isna() | table["dataset"].isna() | table["split"].isna(), path, table, "a name is missing")
-    numbers = table[[*_INTEGERS, "accuracy"]].apply(pd.to_numeric, errors="coerce")
+    numbers = table[[*_INTEGERS, "accuracy"]].apply(to_numbers)
     for name in _INTEGERS:
         _reject(~(numbers[name] % 1 == 0), path, table, f"{name} is no whole number")
         _reject(numbers[name].abs() > _LARGEST[name], path, table, f"{name} is larger than {_LARGEST[name]}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from foretrain.errors import DataError
 from foretrain.evaluation.tables import name_of, read_table
+from foretrain.runtime.reading import to_numbers
 
 FloatArray = NDArray[np.float64]
 _HEADER_LINES = 1
@@ -240,7 +241,7 @@ def _numbers(path: Path, long: pd.DataFrame, column: str) -> FloatArray:
     """Numbers of a column, NaN for empty cells; text and infinities are refused."""
     texts = long[column].astype(str).str.strip()
     empty = texts.str.lower().isin(["", "nan", "none", "null"]).to_numpy()
-    numbers = pd.to_numeric(texts.where(~empty), errors="coerce").to_numpy(dtype=np.float64)
+    numbers = to_numbers(texts.where(~empty)).to_numpy(dtype=np.float64)
     bad = ~np.isfinite(numbers) & ~empty
     if bad.any():
         place = int(bad.argmax())
