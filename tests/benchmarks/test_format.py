@@ -236,3 +236,20 @@ def test_a_series_of_no_kind_or_without_seeds_is_refused():
         Series("final", "accuracy", "digits", seeds=())
     with pytest.raises(DataError, match="too long for a file name"):
         Series("final", "a" * 300, "digits")
+
+
+@pytest.mark.parametrize("epochs", [-1, 10**7, 10**400])
+@pytest.mark.parametrize("kind", ["final", "curve"])
+def test_trainings_of_impossible_length_are_refused(kind, epochs):
+    with pytest.raises(DataError, match=r"accuracy of -?1\d* epochs.*Trainings have 0 to"):
+        Series(kind, "accuracy", "digits", epochs=epochs)
+
+
+def test_a_table_with_other_rows_than_the_manifest_says_is_named(small):
+    path = small.folder / "table.parquet"
+    pd.read_parquet(path).iloc[:3].to_parquet(path, index=False)
+    manifest = json.loads((small.folder / "benchmark.json").read_text())
+    manifest["files"]["table.parquet"]["bytes"] = path.stat().st_size
+    rewrite_manifest(small.folder, manifest)
+    with pytest.raises(DataError, match=r"table\.parquet: has 3 rows of .* for 4 architectures"):
+        Benchmark(small.folder).accuracy(None, "cifar10", "valid")

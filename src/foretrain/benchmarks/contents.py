@@ -29,6 +29,7 @@ SINGLE = "single"
 _KINDS = ("final", "curve", "cost", "score")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _LONGEST_LABEL = 100
+_LONGEST_TRAINING = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Series:
         observed: The epochs of a curve, counted from 1, in the order of its third dimension; None stands for all.
 
     Raises:
-        DataError: A name has characters that cannot stand in a file name, or the epochs of a curve are impossible.
+        DataError: A name has characters that cannot stand in a file name, or epochs are impossible.
     """
 
     kind: Kind
@@ -64,6 +65,9 @@ class Series:
             raise DataError("benchmark series", f"unknown kind '{self.kind}'", f"Known are {', '.join(_KINDS)}")
         if not self.seeds:
             raise DataError("benchmark series", f"{self.path} has no seeds", "Name at least one")
+        if self.epochs is not None and not 0 <= self.epochs <= _LONGEST_TRAINING:
+            allowed = f"Trainings have 0 to {_LONGEST_TRAINING} epochs"
+            raise DataError("benchmark series", f"{self.name} of {str(self.epochs)[:20]} epochs", allowed)
         for part in (*self._parts(), *map(str, self.seeds)):
             _check_label(part, "benchmark series")
         if self.kind == "curve" and not _are_epochs(self.epochs_observed, self.epochs):

@@ -26,9 +26,9 @@ def read_contents(benchmark: Benchmark) -> Contents:
         if item.kind == "curve":
             series[item] = np.array(map_curves(folder, item, length))
         else:
-            columns = read_columns(folder, item.columns)
+            columns = read_columns(folder, item.columns, length)
             series[item] = np.stack([column.to_numpy() for column in columns.itercolumns()], axis=1)
-    keys = read_columns(folder, [KEY])[KEY].to_pylist() if read_manifest(folder).has_keys else None
+    keys = read_columns(folder, [KEY], length)[KEY].to_pylist() if read_manifest(folder).has_keys else None
     return Contents(benchmark.description, benchmark.names, series, keys)
 
 

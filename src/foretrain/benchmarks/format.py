@@ -124,17 +124,20 @@ def check_sums(folder: str | Path, manifest: Manifest) -> None:
             raise DataError(path, "its SHA-256 differs from the one in benchmark.json", _IMPORT_AGAIN)
 
 
-def read_columns(folder: str | Path, names: list[str]) -> pa.Table:
-    """Reads columns of the table.
+def read_columns(folder: str | Path, names: list[str], length: int) -> pa.Table:
+    """Reads columns of the table, one value for each of the benchmark's ``length`` architectures.
 
     Raises:
-        DataError: The table is damaged or lacks a column.
+        DataError: The table is damaged, lacks a column, or has more or fewer rows.
     """
     path = Path(folder) / TABLE
     try:
-        return load_columns(path, names)
+        table = load_columns(path, names)
     except (OSError, ValueError) as error:
         raise DataError(path, f"damaged, or lacks one of its columns ({error})", _IMPORT_AGAIN) from error
+    if table.num_rows != length:
+        raise DataError(path, f"has {table.num_rows} rows of {names[0]} for {length} architectures", _IMPORT_AGAIN)
+    return table
 
 
 def map_curves(folder: str | Path, series: Series, length: int) -> NDArray[np.float32]:

@@ -305,7 +305,7 @@ class Benchmark:
         return rows[~rows.index.duplicated()]
 
     def _texts(self, column: str) -> list[str]:
-        texts: list[str] = read_columns(self.folder, [column])[column].to_pylist()
+        texts: list[str] = read_columns(self.folder, [column], len(self))[column].to_pylist()
         return texts
 
     def _rows_of_batch(self, archs: Architectures) -> Rows:
@@ -342,7 +342,7 @@ class Benchmark:
 
     def _column(self, name: str) -> NDArray[np.float64]:
         if name not in self._columns:
-            values = read_columns(self.folder, [name])[name].to_numpy()
+            values = read_columns(self.folder, [name], len(self))[name].to_numpy()
             values.setflags(write=False)
             self._columns[name] = values
         return self._columns[name]
