@@ -99,6 +99,12 @@ def test_damaged_resume_points_are_given_up_and_foreign_ones_refused(tmp_path):
     torch.save(kept | {"state_dict": {"other": torch.zeros(1)}}, tmp_path / "foreign" / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"last.ckpt: does not go on from this state \(RuntimeError.*delete it"):
         run(tmp_path / "foreign")
+    (tmp_path / "best").mkdir()
+    name = next(name for name in kept["callbacks"] if name.startswith("BestWeights"))
+    callbacks = kept["callbacks"] | {name: {"loss": -1.0, "weights": {"other": torch.zeros(1)}}}
+    torch.save(kept | {"callbacks": callbacks}, tmp_path / "best" / "last.ckpt")
+    with pytest.raises(CheckpointError, match="best weights are those of another network"):
+        run(tmp_path / "best")
 
 
 class Faulty(Regression):

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 
+from foretrain.errors import CheckpointError
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
@@ -75,7 +76,11 @@ def fit(
         fit_from(_resume_from(interrupted), runner, module, data)
         # The running statistics of batch normalisation are each device's own: all end with those of the first.
         weights = runner.strategy.broadcast(best.weights)
-    module.load_state_dict(weights)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = f"its best weights are those of another network ({error})"
+        raise CheckpointError(interrupted, problem, "Delete it to begin anew") from error
     return module.eval()
 
 
