@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 
-from foretrain.errors import CheckpointError
 from foretrain.runtime.files import atomic_path
 from foretrain.runtime.quiet import quiet_lightning
 from foretrain.runtime.random_state import RandomState
@@ -76,11 +77,7 @@ def fit(
         fit_from(_resume_from(interrupted), runner, module, data)
         # The running statistics of batch normalisation are each device's own: all end with those of the first.
         weights = runner.strategy.broadcast(best.weights)
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        problem = f"its best weights are those of another network ({error})"
-        raise CheckpointError(interrupted, problem, "Delete it to begin anew") from error
+    module.load_state_dict(weights)
     return module.eval()
 
 
@@ -98,9 +95,15 @@ class BestWeights(Callback):
         self.weights: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts from the initial weights, unless a checkpoint brought better ones."""
+        """Starts from the initial weights, unless a checkpoint brought better ones.
+
+        Raises:
+            ValueError: Those of the checkpoint do not fit the module.
+        """
         if not self.weights:
             self._keep(pl_module)
+        elif _shapes(self.weights) != _shapes(pl_module.state_dict()):
+            raise ValueError("its best weights are those of another network")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps the weights if they are the best."""
@@ -119,6 +122,10 @@ class BestWeights(Callback):
 
     def _keep(self, module: LightningModule) -> None:
         self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 class ResumePoint(Callback):
