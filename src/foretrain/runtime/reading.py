@@ -113,12 +113,10 @@ def load_table(source: Source, columns: list[str] | None = None) -> pd.DataFrame
         ValueError: It is damaged, its hints are, or it would be too large.
         OSError: It cannot be opened.
     """
-    load_columns(source, columns)
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
+    table = load_columns(source, columns)
     try:
-        table = pd.read_parquet(source, columns=columns)
-        return table if columns is None else table[columns]  # a hint may have made one the index
+        frame: pd.DataFrame = table.to_pandas()
+        return frame if columns is None else frame[columns]  # a hint may have made one the index
     except OSError:
         raise
     except Exception as error:
